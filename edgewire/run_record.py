@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from edgewire.clock import iso_ms
 from edgewire.config import describe_error
+from edgewire.device_time import DeviceTime
 from edgewire.errors import ConfigError
 from edgewire.output import is_stream, make_output_folder, partial_path, resolve_output, write_output
 
@@ -226,6 +227,15 @@ class ReloadRecord:
 
 
 @dataclass(slots=True, kw_only=True)
+class TimeChange:
+    """Tells that the devices' time passed at another scale as of a moment of it."""
+
+    at_ms: int
+    """The devices' time, ms since 1970 UTC."""
+    time_scale: Annotated[float, Field(gt=0)]
+
+
+@dataclass(slots=True, kw_only=True)
 class ActionRecord:
     """Tells what somebody did to the run as it went on, over its control interface."""
 
@@ -304,6 +314,9 @@ class RunRecord:
     sim_started_ms: int
     """The devices' time when the run started."""
     time_scale: Annotated[float, Field(gt=0)] = 1.0
+    """When the run started."""
+    time_changes: list[TimeChange] = field(default_factory=list)
+    """When it changed, in order; all that is placed in time goes by `device_time`."""
     limits: dict[str, Any] = field(default_factory=dict)
     """What bounded the run, such as its duration."""
     lag_ms: dict[str, Any] = field(default_factory=dict)
@@ -405,6 +418,7 @@ class RunRecord:
             unaccounted=[part for record in records for part in record.unaccounted],
             # All shards of a run are told the same; one that has died was perhaps not told the last.
             reloads=max((record.reloads for record in records), key=len),
+            time_changes=max((record.time_changes for record in records), key=len),
             actions=sorted((one for record in records for one in record.actions), key=lambda one: one.at_ms),
             gateways=[one for record in records for one in record.gateways],
             standby=sorted(
@@ -432,6 +446,13 @@ class RunRecord:
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 raise ConfigError(f"the records are not of one run: {name} is {ours!r} and {theirs!r}")
+        changes = min(len(self.time_changes), len(other.time_changes))
+        # One that died may not have been told of the last.
+        if self.time_changes[:changes] != other.time_changes[:changes]:
+            raise ConfigError(
+                "the records are not of one run: the time scale was changed to another, or at another moment; change it"
+                " by a step of the scenario, at one time for all shards"
+            )
         if self.run_id != other.run_id and max(self.started_ms, other.started_ms) > min(
             self.stopped_ms, other.stopped_ms
         ):
@@ -468,6 +489,12 @@ class RunRecord:
         """Return how many of the scenario's devices are in this shard; None where the record does not say."""
         index, count = shard
         return None if self.scenario_devices is None else len(range(index, self.scenario_devices, count))
+
+    @property
+    def device_time(self) -> DeviceTime:
+        """Return how the devices' time passed after the run had started."""
+        changes = ((change.at_ms, change.time_scale) for change in self.time_changes)
+        return DeviceTime(self.sim_started_ms, self.time_scale, changes)
 
     @property
     def _began_now(self) -> bool:
@@ -555,7 +582,7 @@ def count_totals(devices: Sequence[DeviceRecord]) -> dict[str, int]:
 def encode_head(record: RunRecord) -> dict[str, Any]:
     """Return what stands in `run.json` before the devices, and before what is counted of them."""
     head = {name: getattr(record, name) for name in _RUN_FIELDS}
-    for name in ("unaccounted", "standby", "reloads", "actions", "gateways"):
+    for name in ("unaccounted", "standby", "reloads", "actions", "gateways", "time_changes"):
         head[name] = [asdict(one) for one in head[name]]
     return head
 

@@ -58,13 +58,14 @@ from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire import logs
 from edgewire.cgroup import CpuThrottling, read_cpu_throttling
-from edgewire.clock import Clock, SystemClock
+from edgewire.clock import Clock, SystemClock, iso_ms
+from edgewire.device_time import DeviceTime
 from edgewire.dialects.encoder import Publication
-from edgewire.errors import ServiceUnavailable
+from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import Message, ServerLimits, Version
 from edgewire.run_checkpoint import RunCheckpoint
-from edgewire.run_record import DeviceRecord, IntervalChange, PoweredPart, ReloadRecord, RunRecord
+from edgewire.run_record import DeviceRecord, IntervalChange, PoweredPart, ReloadRecord, RunRecord, TimeChange
 
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
 TICK_OF_KEEP_ALIVE = 0.02
@@ -120,9 +121,10 @@ class Fleet:
         self.broker_choices = self._brokers.choices
         self.acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
         self._barriers = [self._sim_started_ms + at_ms for at_ms in barriers]
-        first = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages, self._barriers)
+        self._time = DeviceTime(self._sim_started_ms, scenario.time_scale)
+        first = FleetPart(self, self.timeline, self._sim_started_ms, self._time, messages, self._barriers)
         self.pacer = first.pacer
-        self._parts = FleetParts(first, self._sim_started_ms, scenario.time_scale)
+        self._parts = FleetParts(first)
         self._departures = Departures(self._clock.monotonic, self._on_gone)
         self._applying = asyncio.Lock()
         self._members: FleetMembership | None = None
@@ -176,7 +178,19 @@ class Fleet:
 
     def device_time_ms(self) -> int:
         """Return the devices' time now."""
-        return self._sim_started_ms + round((self._clock.now_ms() - self._started_ms) * self._scenario.time_scale)
+        return self._time.device_ms(self._clock.now_ms() - self._started_ms)
+
+    def seconds_until(self, device_ms: int) -> float:
+        """Return how long of the wall's time a device time is away; less than 0 where it is past."""
+        return (self._started_ms + self._time.elapsed_ms(device_ms) - self._clock.now_ms()) / 1000
+
+    def change_time_scale(self, at_ms: int, scale: float) -> None:
+        """Let the devices' time pass at another scale as of a moment of it. Raises `ConfigError` before the last."""
+        try:
+            self._time.change_scale(at_ms, scale)
+        except ValueError as error:
+            raise ConfigError(f"time_scale: {error}") from None
+        log.info("time scale", time_scale=scale, device_time=iso_ms(at_ms))
 
     def on_connect_requested(self, client: DeviceClient, delay_s: float) -> None:
         """Let a device that has no connection, or has lost it, have one after a while."""
@@ -435,16 +449,16 @@ class Fleet:
 
     async def _build_part(self, plan: MembershipPlan) -> FleetPart:
         """Return what comes, not yet running; it is built beside what runs."""
-        scale = self._scenario.time_scale
         if self._barriers and self._parts.have_reached(self._barriers[0]):
             # The same moment in every run, however late this one is and however many processes it has.
-            begin_ms = self._barriers[0] + round(scale * plan.lead_ms(1))
+            begin_ms = self._barriers[0]
+            begin_ms += round(self._time.scale_at(begin_ms) * plan.lead_ms(1))
         else:
             begin_ms = max(self._parts.computed_until_ms, self.device_time_ms())
-            begin_ms += round(scale * plan.lead_ms(self._shard.count))
+            begin_ms += round(self._time.scale_at(begin_ms) * plan.lead_ms(self._shard.count))
         coming, scenario = plan.coming, plan.scenario
         timeline = await asyncio.to_thread(Timeline, scenario, begin_ms, in_dialects=True, only=coming)
-        part = FleetPart(self, timeline, begin_ms, scale, self._messages, self._barriers)
+        part = FleetPart(self, timeline, begin_ms, self._time, self._messages, self._barriers)
         # A part that is new boots with its device.
         known = {client.device.whole_id: client for client in plan.known.values()}
         for position, device in enumerate(timeline.devices):
@@ -590,12 +604,14 @@ class Fleet:
             run_id=self._run_id,
             scenario_sha256=self._scenario_sha256,
             shard=self._shard,
-            fixed_boots=self._fixed_boots,
+            # Boots that begin in a time that is ahead of the wall's are those of a later run, too.
+            fixed_boots=self._fixed_boots or (self._time.count > 0 and self._time.fastest > 1),
             name=self._name,
             broker=str(self._brokers),
             started_ms=self._started_ms,
             stopped_ms=stopped_ms,
             sim_started_ms=self._sim_started_ms,
+            time_changes=[TimeChange(at_ms=at_ms, time_scale=scale) for at_ms, scale in self._time.changes],
             powered=self._powered_parts(),
             spoken=self._spoken_of_start,
             duration_s=self._duration_s,

@@ -7,6 +7,7 @@ do at the due moment is to hand bytes to a connection, and no connection waits f
 import asyncio
 import heapq
 import itertools
+import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,12 +16,15 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
+import numpy as np
+
 from devices.firmware.outbox import NO_SEQ
 from devices.fleet.latency import Histogram
 from devices.scenario.scenario import Scenario
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from edgewire import logs
+from edgewire.device_time import DeviceTime
 
 # How long before its first message a run is prepared, as a whole and for each device of the fleet and of the process.
 STARTUP_MS = 300
@@ -70,35 +74,37 @@ class Pacer:
     def __init__(
         self,
         timeline: Timeline,
-        sim_started_ms: int,
-        time_scale: float,
+        begin_ms: int,
+        time: DeviceTime,
         emit: Emit,
         scheduled_actions: Callable[[int, int], Sequence[ScheduledAction]] | None = None,
         *,
         messages: int | None = None,
         barriers: Sequence[int] = (),
     ) -> None:
-        """Ask `scheduled_actions` ahead, in another thread, for what is to be done in a window of device time.
+        """Emit what is due as of the device time `begin_ms`, in the run whose `time` this is.
+
+        `scheduled_actions` is asked ahead, in another thread, for what is to be done in a window of device time.
 
         Nothing that is due at one of the `barriers`, device times in order, or later is computed before `pass_barrier`:
         what is changed until then holds from exactly that moment.
         """
         self._timeline = timeline
-        self._sim_started_ms = sim_started_ms
-        self._scale = time_scale
+        self._time = time
         self._emit = emit
         self._quota = None if messages is None else Quota(messages, len(timeline.devices))
-        self._started = 0.0
+        self._began = 0.0
+        self._duration_ms = math.inf
         self._action_queue: list[tuple[int, int, Callable[[], None]]] = []
         self._tie = itertools.count()
         self._scheduled_actions = scheduled_actions
         self._barriers = deque(barriers)
         self._following: asyncio.Future[_Window] | None = None
         self._begin_next: Callable[[], asyncio.Future[_Window] | None] = lambda: None
-        self.computed_until_ms = sim_started_ms
+        self.computed_until_ms = begin_ms
         """What is due before this device time is computed, or being computed: changes begin here."""
         self.lag = Histogram()
-        self.reached_ms = sim_started_ms
+        self.reached_ms = begin_ms
         """All messages due before this device time are emitted, and no others."""
 
     def schedule_action(self, due_ms: int, act: Callable[[], None]) -> None:
@@ -113,15 +119,12 @@ class Pacer:
         if self._quota is not None:
             self._quota.release(position)
 
-    async def run_pacer(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
-        """Emit from the event loop's time `started`, for `duration_s` seconds or until `stop` is set."""
-        self._started = started
-        end_ms = self._sim_started_ms + round(min(duration_s, FOREVER_S) * 1000 * self._scale)
-        longest = max(1, round(LONGEST_S * 1000 * self._scale))
-        step_ms = max(1, min(longest, round(BATCH_ROWS / self._timeline.rate_per_s * 1000)))
-        self._barriers = deque(at_ms for at_ms in self._barriers if at_ms < end_ms)
+    async def run_pacer(self, began: float, duration_s: float, stop: asyncio.Event) -> None:
+        """Emit until `stop` is set, or a run of `duration_s` is over that began at the event loop's time `began`."""
+        self._began, self._duration_ms = began, min(duration_s, FOREVER_S) * 1000
+        most_ms = round(BATCH_ROWS / self._timeline.rate_per_s * 1000)
         with ThreadPoolExecutor(1, "timeline") as ahead:
-            self._begin_next = partial(self._begin, ahead, step_ms, end_ms)
+            self._begin_next = partial(self._begin, ahead, most_ms)
             try:
                 await self._run_windows(stop)
             finally:
@@ -156,24 +159,35 @@ class Pacer:
         if not self._barriers or (self._quota and self._quota.is_used_up):
             return False
         loop, barrier_ms = asyncio.get_running_loop(), self._barriers[0]
-        limit = max(loop.time(), self._wall(barrier_ms)) + BARRIER_S
+        began = loop.time()
         while self._following is None and not stop.is_set():
-            if loop.time() > limit:
+            # The end may come nearer or go farther away meanwhile.
+            if barrier_ms >= self._end_ms:
+                return False
+            if loop.time() > max(began, self._wall(barrier_ms)) + BARRIER_S:
                 log.warning("a step of the scenario has not come in time, and devices go on without it")
                 self.pass_barrier(barrier_ms)
                 break
             await _sleep(TICK_S, stop)
         return self._following is not None and not stop.is_set()
 
-    def _begin(self, ahead: ThreadPoolExecutor, step_ms: int, end_ms: int) -> asyncio.Future[_Window] | None:
-        """Have the next window computed; None where the last one was."""
-        begin = self.computed_until_ms
+    @property
+    def _end_ms(self) -> int:
+        return self._time.device_ms(self._duration_ms)
+
+    def _begin(self, ahead: ThreadPoolExecutor, most_ms: int) -> asyncio.Future[_Window] | None:
+        """Have the next window computed, of `most_ms` at the most; None where the last one was."""
+        begin, end_ms = self.computed_until_ms, self._end_ms
         if begin >= end_ms or (self._quota and self._quota.is_used_up):
             return None
         if self._barriers:
             if self._barriers[0] <= begin:
                 return None
             end_ms = min(end_ms, self._barriers[0])
+        # What is computed ahead is never more than takes a second, at whatever scale.
+        if (change_ms := self._time.next_change_ms(begin)) is not None:
+            end_ms = min(end_ms, change_ms)
+        step_ms = max(1, min(round(LONGEST_S * 1000 * self._time.scale_at(begin)), most_ms))
         # Here and not in the other thread: whoever asks must be told of what is being computed, too.
         self.computed_until_ms = min(begin + step_ms, end_ms)
         return asyncio.get_running_loop().run_in_executor(ahead, self._window, begin, self.computed_until_ms)
@@ -188,10 +202,13 @@ class Pacer:
         loop = asyncio.get_running_loop()
         rows = zip(batch.due_ms, batch.device, batch.seq, batch.address, batch.payload, strict=True)
         # The end of the window is one more moment to wait for, though nothing is due then.
-        due_wall = [self._wall(due) for due in [*batch.due_ms, window_end_ms]]
+        due_wall = self._walls([*batch.due_ms, window_end_ms])
         actions = self._action_queue
-        done = 0
+        done, changes = 0, self._time.count
         while done < len(due_wall) and not stop.is_set():
+            if changes != self._time.count:
+                changes = self._time.count
+                due_wall = self._walls([*batch.due_ms, window_end_ms])
             now = loop.time()
             ready = bisect_right(due_wall, now, lo=done)
             for due_ms, device, seq, address, payload in islice(rows, ready - done):
@@ -208,10 +225,15 @@ class Pacer:
             done = ready
             if done < len(due_wall):
                 due = min(due_wall[done], self._wall(actions[0][0])) if actions else due_wall[done]
-                await _sleep(max(TICK_S, due - loop.time()), stop)
+                await _sleep(min(max(TICK_S, due - loop.time()), LONGEST_S), stop)
+
+    def _walls(self, device_times_ms: list[int]) -> list[float]:
+        elapsed_ms = self._time.all_elapsed_ms(np.array(device_times_ms, np.int64))
+        walls: list[float] = (self._began + elapsed_ms / 1000).tolist()
+        return walls
 
     def _wall(self, device_time_ms: int) -> float:
-        return self._started + (device_time_ms - self._sim_started_ms) / 1000 / self._scale
+        return self._began + self._time.elapsed_ms(device_time_ms) / 1000
 
 
 class Quota:

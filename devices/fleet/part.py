@@ -18,6 +18,7 @@ from devices.fleet.latency import AckProbe
 from devices.fleet.pacer import Pacer, ScheduledAction
 from devices.fleet.standby_client import StandbyClient
 from devices.timeline.timeline import Timeline
+from edgewire.device_time import DeviceTime
 from edgewire.dialects.encoder import Publication
 from edgewire.dialects.payload_template import READING_MARK, join_readings
 from edgewire.messages.control import CommandAction
@@ -44,8 +45,8 @@ class PartOwner(Protocol):
 class FleetPart:
     """Holds devices that were powered on together: those of the start of a run, or those that came later.
 
-    `begin_ms` is the devices' time as of which it emits. With `messages`, each device emits so many and no more. Of the
-    `barriers` (see `Pacer`), those after its begin are its own.
+    `begin_ms` is the devices' time as of which it emits, in the run whose `time` this is. With `messages`, each device
+    emits so many and no more. Of the `barriers` (see `Pacer`), those after its begin are its own.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class FleetPart:
         owner: PartOwner,
         timeline: Timeline,
         begin_ms: int,
-        time_scale: float,
+        time: DeviceTime,
         messages: int | None,
         barriers: Sequence[int] = (),
     ) -> None:
@@ -65,7 +66,7 @@ class FleetPart:
         """By their position in the timeline."""
         own = [at_ms for at_ms in barriers if at_ms >= begin_ms]
         self.pacer = Pacer(
-            timeline, begin_ms, time_scale, self._emit, self._scheduled_actions, messages=messages, barriers=own
+            timeline, begin_ms, time, self._emit, self._scheduled_actions, messages=messages, barriers=own
         )
         self.emitted = 0
         self.boots: dict[int, int] = {}
@@ -80,11 +81,11 @@ class FleetPart:
         self._left = 0
         self._ended = asyncio.Event()
 
-    async def run_part(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
-        """Emit from the event loop's time `started`, for `duration_s`, until `stop` is set or all devices have left."""
+    async def run_part(self, began: float, duration_s: float, stop: asyncio.Event) -> None:
+        """Emit until `stop` is set, all devices have left, or the run is over: see `Pacer.run_pacer`."""
         forward = asyncio.create_task(_set_after(stop, self._ended), name="stop part")
         try:
-            await self.pacer.run_pacer(started, duration_s, self._ended)
+            await self.pacer.run_pacer(began, duration_s, self._ended)
         finally:
             forward.cancel()
 

@@ -11,17 +11,15 @@ from devices.fleet.part import FleetPart
 
 
 class FleetParts:
-    """Runs the parts side by side, on one scale of time that began at `sim_started_ms`, the devices' time."""
+    """Runs the parts side by side, in one time."""
 
-    def __init__(self, first: FleetPart, sim_started_ms: int, time_scale: float) -> None:
+    def __init__(self, first: FleetPart) -> None:
         self._parts = [first]
-        self._sim_started_ms = sim_started_ms
-        self._time_scale = time_scale
         # Of the devices that came later.
         self._part_of: dict[DeviceClient, FleetPart] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
-        self._started = 0.0
+        self._began = 0.0
         self._duration_s = math.inf
 
     def __iter__(self) -> Iterator[FleetPart]:
@@ -77,9 +75,9 @@ class FleetParts:
             self._part_of[client] = self._part_of[client.carrier] = part
         self._begin(self._tasks, part)
 
-    async def run_parts(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
-        """Emit from the event loop's time `started`, for `duration_s`, until `stop` is set or none has more to say."""
-        self._started, self._duration_s, self._stop = started, duration_s, stop
+    async def run_parts(self, began: float, duration_s: float, stop: asyncio.Event) -> None:
+        """Emit from the event loop's time `began`, for `duration_s`, until `stop` is set or none has more to say."""
+        self._began, self._duration_s, self._stop = began, duration_s, stop
         try:
             # It waits for those that join meanwhile, too.
             async with asyncio.TaskGroup() as tasks:
@@ -90,6 +88,4 @@ class FleetParts:
             self._tasks = None
 
     def _begin(self, tasks: asyncio.TaskGroup, part: FleetPart) -> None:
-        later_s = (part.begin_ms - self._sim_started_ms) / 1000 / self._time_scale
-        running = part.run_part(self._started + later_s, max(0.0, self._duration_s - later_s), self._stop)
-        tasks.create_task(running, name="part")
+        tasks.create_task(part.run_part(self._began, self._duration_s, self._stop), name="part")

@@ -24,6 +24,7 @@ if sys.platform != "win32":
     import tty
 
 EPOCH_MS = 1000
+LONGEST_PAUSE_S = 1.0
 SHORTEST_PAUSE_S = 0.1
 """Where device time runs faster than the wall's, no receiver says more than ten epochs a second, as real ones."""
 MOST_READERS = 8
@@ -57,10 +58,20 @@ class ReceiverLine(Protocol):
 class ReceiverOutputs:
     """Says the sentences of those receivers of a fleet that a scenario wants heard, second by second."""
 
-    def __init__(self, scenario: Scenario, powered_on_ms: int, shard: Shard, device_time_ms: Callable[[], int]) -> None:
-        """Take the devices of a shard, powered on at `powered_on_ms`; `device_time_ms` is what their clocks show."""
+    def __init__(
+        self,
+        scenario: Scenario,
+        powered_on_ms: int,
+        shard: Shard,
+        device_time_ms: Callable[[], int],
+        seconds_until: Callable[[int], float],
+    ) -> None:
+        """Take the devices of a shard, powered on at `powered_on_ms`.
+
+        `device_time_ms` is what their clocks show, `seconds_until` how far away a time of theirs is.
+        """
         self._device_time_ms = device_time_ms
-        self._time_scale = scenario.time_scale
+        self._seconds_until = seconds_until
         wanted = dict(_wanted(scenario))
         self._timeline: Timeline | None = None
         self._lines: list[ReceiverLine] = []
@@ -86,7 +97,11 @@ class ReceiverOutputs:
         while self._lines:
             now_ms = self._device_time_ms()
             due_ms = (now_ms // EPOCH_MS + 1) * EPOCH_MS
-            await asyncio.sleep(max((due_ms - now_ms) / 1000 / self._time_scale, SHORTEST_PAUSE_S))
+            left_s = self._seconds_until(due_ms)
+            # Time may come to pass faster meanwhile.
+            await asyncio.sleep(min(max(left_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
+            if left_s > LONGEST_PAUSE_S:
+                continue
             # The second that has begun; where time runs faster, the newest of those that have.
             at_ms = max(self._device_time_ms() // EPOCH_MS * EPOCH_MS, due_ms)
             for line, epoch in zip(self._lines, await asyncio.to_thread(self._epochs, at_ms), strict=True):

@@ -28,6 +28,7 @@ from edgewire.run_record import (
     ReloadRecord,
     RunRecord,
     StandbySpan,
+    TimeChange,
     count_seqs,
     count_totals,
 )
@@ -203,6 +204,7 @@ def fleet_record(
     standby: Sequence[StandbySpan] = (),
     side_messages: SideMessageRecorder | None = None,
     reloads: Sequence[ReloadRecord] = (),
+    time_changes: Sequence[TimeChange] = (),
     connected_to: Mapping[str, int] = MappingProxyType({}),
     gateways: Sequence[GatewayRecord] = (),
 ) -> RunRecord:
@@ -223,6 +225,7 @@ def fleet_record(
         spoken=spoken,
         powered=[] if spoken is None else list(powered),
         time_scale=scenario.time_scale,
+        time_changes=list(time_changes),
         limits={"duration_s": duration_s, "messages": messages, "lag_ms": snapshot.lag.summary()},
         lag_ms=snapshot.lag.to_json(),
         puback_ms=snapshot.puback.to_json(),

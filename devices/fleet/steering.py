@@ -76,6 +76,14 @@ class ApplyScenario:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeTimeScale:
+    """Asks for another scale of time as of a moment of the devices' time, a little ahead, the same in all processes."""
+
+    at_ms: int
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
 class PauseReadings:
     """Asks devices to take no readings until they are resumed; those that come to the selection later neither."""
 
@@ -180,6 +188,7 @@ class PassStep:
 
 FleetChange = (
     ApplyScenario
+    | ChangeTimeScale
     | PauseReadings
     | ResumeReadings
     | WithdrawDevices
@@ -238,6 +247,8 @@ class SteeredFleet(Protocol):
 
     def pass_barrier(self, at_ms: int) -> None: ...
 
+    def change_time_scale(self, at_ms: int, scale: float) -> None: ...
+
     async def apply(self, scenario: Scenario) -> ScenarioChange: ...
 
 
@@ -253,7 +264,7 @@ class FleetSteering:
 
     async def answer(self, request: FleetRequest) -> FleetAnswer:
         """Do what is asked for. Raises `ConfigError` for what cannot be, `ServiceUnavailable` where no fleet runs."""
-        if not self._fleet.is_running and not isinstance(request, ApplyScenario):
+        if not self._fleet.is_running and not isinstance(request, ApplyScenario | ChangeTimeScale):
             raise ServiceUnavailable("the run is not under way: it has not begun, or is about to end")
         match request:
             case ApplyScenario(scenario):
@@ -262,6 +273,9 @@ class FleetSteering:
                 for selection in self._pauses:
                     await self._pause(selection)
                 return FleetAnswer(change=change, at_ms=at_ms)
+            case ChangeTimeScale(at_ms, scale):
+                self._fleet.change_time_scale(at_ms, scale)
+                return FleetAnswer(at_ms=at_ms)
             case PauseReadings(selection):
                 self._pauses.append(selection)
                 return await self._pause(selection)

@@ -61,11 +61,11 @@ class ScaleGroup(Config):
     count: int = Field(ge=1, le=MOST_DEVICES)
 
 
-class SetGroup(Config):
-    """Let a group measure at another interval, or as often as makes a rate of all of it, or stand by for real ones."""
+class ChangeSetting(Config):
+    """Let a group measure at another interval or rate, or stand by for real sensors; or let all time pass faster."""
 
     action: Literal["set"]
-    group: GroupName
+    group: GroupName | None = None
     interval: Annotated[DurationMs, Field(ge=10, le=LONGEST_MS)] | None = None
     """Between two readings of one device."""
     rate: float | None = Field(default=None, gt=0, le=1e7, allow_inf_nan=False)
@@ -74,12 +74,24 @@ class SetGroup(Config):
     """Whether its emulators leave their places while real sensors speak in them, see real-sensor.md. They come anew
     where that changes."""
 
+    time_scale: float | None = Field(default=None, ge=0.001, le=100_000)
+    """How fast the devices' time passes from now on, of all groups."""
+
     @model_validator(mode="after")
-    def _check_one(self) -> "SetGroup":
+    def _check_one(self) -> "ChangeSetting":
+        of_group = (self.interval, self.rate, self.standby)
+        if self.time_scale is not None:
+            if self.group is not None or of_group != (None, None, None):
+                raise ValueError("time_scale is of all groups, and stands alone: leave group and the others out")
+            return self
         if self.interval is not None and self.rate is not None:
             raise ValueError("takes either interval or rate: leave one of the two out")
-        if self.interval is None and self.rate is None and self.standby is None:
-            raise ValueError("needs interval, such as 5s, or rate, such as 100, or standby, true or false")
+        if of_group == (None, None, None):
+            raise ValueError(
+                "needs interval, such as 5s, or rate, such as 100, or standby, or time_scale without group"
+            )
+        if self.group is None:
+            raise ValueError("needs group, whose interval, rate or standby it is")
         return self
 
 
@@ -230,7 +242,7 @@ class StopRun(Config):
 
 AnyAction = Annotated[
     ScaleGroup
-    | SetGroup
+    | ChangeSetting
     | StartFault
     | EndFault
     | SendCommand

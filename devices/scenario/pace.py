@@ -22,8 +22,7 @@ def in_real_time(scenario: Scenario) -> Scenario:
     """Return a scenario whose devices' time is the wall's: where it asks for real timestamps, its scale is a pace."""
     if scenario.timestamps == "device":
         return scenario
-    factor = scenario.time_scale
-    return at_pace(scenario, factor).model_copy(update={"time_scale": 1.0, "timestamps": "device"})
+    return at_pace(scenario, scenario.time_scale).model_copy(update={"time_scale": 1.0})
 
 
 def _at_pace(group: DeviceGroup, factor: float) -> DeviceGroup:

@@ -198,8 +198,8 @@ class Scenario(ConfigFile):
             if fault.strikes_messages and fault.kind in batched:
                 said = f"{fault.type_name} {STRIKES_BATCHES}; leave it out, or batch"
                 raise located_error(("faults", position, "type"), said)
-        numbers = range(len(self.devices))
-        check_steps(self.steps, self.devices, {one for one in numbers if self.standby_after_ms(self.devices[one])})
+        stand_by = {place for place, group in enumerate(self.devices) if self.standby_after_ms(group) is not None}
+        check_steps(self.steps, self.devices, stand_by, is_real_time=self.timestamps == "real")
         if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
             raise located_error(("start",), "boots are counted as of 2000-01-01, so none begins before that")
 

@@ -11,13 +11,13 @@ from devices.scenario.actions import (
     ACTION,
     AnyAction,
     BreakBroker,
+    ChangeSetting,
     DrainBridge,
     EndFault,
     LettersAction,
     PauseBridge,
     ResumeBridge,
     ScaleGroup,
-    SetGroup,
     StandBy,
     StartFault,
     StopRun,
@@ -131,16 +131,17 @@ def _times(first_ms: int, repeat: Repeat | None) -> Iterator[int]:
         count, at_ms = count + 1, at_ms + repeat.every
 
 
-def check_steps(steps: Sequence[StepTiming], groups: Sequence[Any], stand_by: Set[int]) -> None:
+def check_steps(steps: Sequence[StepTiming], groups: Sequence[Any], stand_by: Set[int], *, is_real_time: bool) -> None:
     """Raise `ValueError` for what cannot be done to a fleet of these groups, as far as the scenario tells.
 
-    `stand_by` are the numbers of those that stand by for real sensors.
+    `stand_by` are the numbers of those that stand by for real sensors; `is_real_time` is a fleet whose time is the
+    wall's.
     """
-    switched_on = any(isinstance(step, SetGroup) and step.standby for step in steps)
+    switched_on = any(isinstance(step, ChangeSetting) and step.standby for step in steps)
     for number, step in enumerate(steps):
-        if isinstance(step, ScaleGroup | SetGroup | TargetedAction) and step.group is not None:
+        if isinstance(step, ScaleGroup | ChangeSetting | TargetedAction) and step.group is not None:
             try:
-                find = find_one_group if isinstance(step, SetGroup) else find_groups
+                find = find_one_group if isinstance(step, ChangeSetting) else find_groups
                 found = find(groups, step.group)
                 chosen = groups[found if isinstance(found, int) else found[0]]
             except ValueError as error:
@@ -148,8 +149,11 @@ def check_steps(steps: Sequence[StepTiming], groups: Sequence[Any], stand_by: Se
             if isinstance(step, ScaleGroup) and (chosen.gateway is not None or chosen.listed_ids):
                 said = "its devices are listed one by one, or behind gateways, and cannot become more or less"
                 raise located_error(("steps", number, "group"), said)
-            if isinstance(step, SetGroup) and chosen.intervals:
+            if isinstance(step, ChangeSetting) and chosen.intervals:
                 raise located_error(("steps", number, "group"), "it measures at several intervals in turn")
+        if isinstance(step, ChangeSetting) and step.time_scale is not None and is_real_time:
+            said = "with timestamps: real the devices' time is the wall's: set the rates of groups instead"
+            raise located_error(("steps", number, "time_scale"), said)
         if isinstance(step, StartFault):
             _check_fault(number, step, groups)
         if isinstance(step, StandBy) and not (switched_on or _meant(step, stand_by, groups)):

@@ -157,8 +157,10 @@ def scale(
 
 @app.command("set")
 @takes_options(address=FleetAddress)
-def set_group(
-    group: Group,
+def change_setting(
+    group: Annotated[
+        str, typer.Argument(metavar="GROUP|time_scale=N", help="Name of a group, or how fast all time is to pass.")
+    ],
     *,
     interval: Annotated[str | None, typer.Option(help="Between two readings: 5s.", show_default=False)] = None,
     rate: Annotated[
@@ -170,10 +172,19 @@ def set_group(
     ] = None,
     address: FleetAddress,
 ) -> None:
-    """Let a group measure more often, or less, or stand by for real sensors.
+    """Let a group measure more often, or less, or stand by for real sensors; or let the devices' time pass faster.
 
-    Example: `edgefleet ctl set gps --interval 250ms`, `edgefleet ctl set bme280 --rate 500`
+    Example: `edgefleet ctl set gps --interval 250ms`, `edgefleet ctl set bme280 --rate 500`,
+    `edgefleet ctl set time_scale=60`
     """
+    if "=" in group:
+        settings = _parse_pairs([group], "time_scale=60")
+        if settings.keys() != {"time_scale"}:
+            raise ConfigError(f"'{group}': only time_scale is of all groups; of one: ctl set GROUP --interval 5s")
+        if (interval, rate, standby) != (None, None, None):
+            raise ConfigError("time_scale is of all groups: set what is of one by a command of its own")
+        address.act("set", **settings)
+        return
     address.act("set", group=group, interval=interval, rate=rate, standby=standby)
 
 
@@ -372,7 +383,7 @@ def record(
         session = RunSession.of_folder(folder)
     else:
         client = address.connect()
-        session = RunSession(name=client.url, **client.read("scenario"), actions=client.read("actions"))
+        session = RunSession.of_control(client.url, client.read("scenario"), client.read("actions"))
     try:
         write_output(out, session.as_scenario().encode())
     except OSError as error:

@@ -18,15 +18,15 @@ def group_names(scenario: Scenario) -> list[str]:
     return name_groups(scenario.devices)
 
 
-def describe_groups(scenario: Scenario) -> list[dict[str, Any]]:
-    """Return the groups of a scenario, as they are shown."""
+def describe_groups(scenario: Scenario, time_scale: float) -> list[dict[str, Any]]:
+    """Return the groups of a scenario, as they are shown where time passes at this scale."""
     return [
         {
             "group": name,
             "kind": group.kind,
             "devices": group.size,
             "interval": duration_text(group.interval),
-            "per_s": round(1000 * group.size * scenario.time_scale / group.interval, 3),
+            "per_s": round(1000 * group.size * time_scale / group.interval, 3),
             "site": group.site,
             "qos": group.qos,
             "dialect": group.dialect_name if group.topic is None and not group.messages else "own",
@@ -66,14 +66,19 @@ def scaled(scenario: Scenario, number: int, count: int) -> Scenario:
     return _with_group(scenario, number, count=count)
 
 
-def at_interval(scenario: Scenario, number: int, interval_ms: int | None, rate: float | None) -> Scenario:
-    """Return the scenario with a group at another interval, or one that makes a rate a second; raises `ConfigError`."""
+def at_interval(
+    scenario: Scenario, number: int, interval_ms: int | None, rate: float | None, time_scale: float
+) -> Scenario:
+    """Return the scenario with a group at another interval, or one that makes a rate a second at a scale of time.
+
+    Raises `ConfigError`.
+    """
     group = scenario.devices[number]
     if group.intervals:
         raise ConfigError("group: it measures at several intervals in turn: change them in the scenario's file")
     if interval_ms is None:
         assert rate is not None
-        interval_ms = round(1000 * group.size * scenario.time_scale / rate)
+        interval_ms = round(1000 * group.size * time_scale / rate)
     if interval_ms < SHORTEST_MS:
         raise ConfigError(
             f"rate: {rate:g} a second of {group.size:,} devices would be an interval of {duration_text(interval_ms)}, "

@@ -13,6 +13,7 @@ from devices.fleet.command_handler import arguments_of
 from devices.fleet.run_record import written_scenario
 from devices.fleet.steering import (
     NO_STANDBY,
+    ChangeTimeScale,
     CommandDevices,
     DeviceSelection,
     EndFaults,
@@ -28,6 +29,7 @@ from devices.fleet.steering import (
 from devices.scenario.actions import (
     AnyAction,
     BreakBroker,
+    ChangeSetting,
     DrainBridge,
     DropLetters,
     EndFault,
@@ -40,7 +42,6 @@ from devices.scenario.actions import (
     ReturnDevices,
     ScaleGroup,
     SendCommand,
-    SetGroup,
     StandBy,
     StartFault,
     StopRun,
@@ -70,6 +71,7 @@ from edgefleet.control.events import encode_event
 from edgefleet.control.flow_problems import find_flow_problems
 from edgefleet.control.outage import BrokerOutages
 from edgefleet.control.run_map import RunMap
+from edgefleet.control.run_time import RunTime
 from edgefleet.control.status import FleetMoment
 from edgefleet.control.store_status import StoreMonitor
 from edgefleet.doctor import Machine, Needs, evaluate
@@ -87,8 +89,6 @@ MOST_ACTIONS = 1000
 MOST_MESSAGES = 10_000
 """That are named in the account of one run, of dead letters."""
 STATE_S = 1.0
-START_LOOK_S = 0.05
-LONGEST_WAIT_S = 3600.0
 MUTE = "control/mute"
 KEPT_EVENTS = 200
 
@@ -165,6 +165,8 @@ class RunController:
         self._outages = outages
         self._bridge_client = None if facts.bridge is None else BridgeClient(facts.bridge, facts.bridge_token)
         self._clock = SystemClock()
+        self.time = RunTime(scenario.time_scale, facts.started_ms, facts.from_ms, self._clock)
+        """The devices'."""
         self._turn = asyncio.Lock()
         self._numbers = steps
         self._events = 0
@@ -175,7 +177,7 @@ class RunController:
         self._muted: list[str] = []
         self.bridge = None if facts.bridge is None else BridgeMonitor(facts.bridge)
         self.store = None if facts.ingest is None else StoreMonitor(facts.ingest)
-        self.map = RunMap(shards, lambda: self.scenario, self._now_ms)
+        self.map = RunMap(shards, lambda: self.scenario, self.time.now_ms)
         self.status: dict[str, Any] = self._status(self._moment)
         """As it was a moment ago."""
 
@@ -228,8 +230,8 @@ class RunController:
             "read_only": None,
             "at_ms": now_ms,
             "started_ms": facts.started_ms(),
-            "device_time_ms": self._device_time_ms(now_ms),
-            "time_scale": self.scenario.time_scale,
+            "device_time_ms": self.time.now_ms(),
+            "time_scale": self.time.scale,
             "paused": self._paused[-20:],
             "muted": self._muted[-20:],
             "faults": sorted(self._faults)[-100:],
@@ -241,39 +243,19 @@ class RunController:
         }
         return status | {"flow": [one._asdict() for one in find_flow_problems(status)]}
 
-    def _device_time_ms(self, now_ms: int) -> int:
-        started_ms = self.facts.started_ms() or now_ms
-        return self.begun_ms() + round((now_ms - started_ms) * self.scenario.time_scale)
-
-    def begun_ms(self) -> int:
-        """Return the devices' time at which the run has begun."""
-        facts = self.facts
-        return (facts.started_ms() or self._clock.now_ms()) if facts.from_ms is None else facts.from_ms
-
-    async def wait_for_time(self, at_ms: int, ahead_s: float) -> None:
-        """Wait until so long a time of the devices has passed since the run began, less so many seconds of the wall."""
-        while True:
-            started_ms, now_ms = self.facts.started_ms(), self._clock.now_ms()
-            if started_ms is None:
-                await asyncio.sleep(START_LOOK_S)
-                continue
-            left_s = (started_ms + at_ms / self.scenario.time_scale - now_ms) / 1000 - ahead_s
-            if left_s <= 0:
-                return
-            await asyncio.sleep(min(left_s, LONGEST_WAIT_S))
-
     def session(self) -> dict[str, Any]:
         """Return what is needed to do the same again: the scenario of the start, and when it was."""
         return {
             "scenario": written_scenario(self.first_scenario),
             "started_ms": self.facts.started_ms(),
-            "begun_ms": self.begun_ms(),
+            "begun_ms": self.time.begun_ms,
             "time_scale": self.scenario.time_scale,
+            "time_changes": self.time.changes,
         }
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the groups of devices as they are now."""
-        return describe_groups(self.scenario)
+        return describe_groups(self.scenario, self.time.last_scale)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the runs that are served beside each other: this one."""
@@ -344,7 +326,7 @@ class RunController:
                 arguments=action_arguments(action),
             )
             try:
-                outcome = await self._carry_out(action, record)
+                outcome = await self._carry_out(action, record, moment_ms)
             except ServiceUnavailable as error:
                 # Some of the processes, or the bridge, may have done it.
                 self._enter(replace(record, outcome="failed", said=str(error)))
@@ -364,7 +346,7 @@ class RunController:
         log.info("action", number=record.number, action=record.action, outcome=record.outcome, said=record.said)
         self.tell(record.said, action=record.number)
 
-    async def _carry_out(self, action: AnyAction, record: ActionRecord) -> ActionOutcome:
+    async def _carry_out(self, action: AnyAction, record: ActionRecord, moment_ms: int | None) -> ActionOutcome:
         match action:
             case ScaleGroup():
                 number = group_numbers(self.scenario, action.group)[0]
@@ -376,9 +358,8 @@ class RunController:
                 said = f"{action.group} scaled from {before:,} to {action.count:,} devices"
                 concerned = len(change.added) + len(change.removed)
                 return _done(record, FleetAnswer(devices=concerned, at_ms=change.at_ms), said)
-            case SetGroup():
-                number = group_number(self.scenario, action.group)
-                return await self._set_group(action, record, number)
+            case ChangeSetting():
+                return await self._change_setting(action, record, moment_ms)
             case StartFault():
                 return await self._begin_fault(action, record, action.fault)
             case EndFault():
@@ -386,7 +367,7 @@ class RunController:
             case SendCommand():
                 selection = await self._selection(action, record)
                 for kind in await self._kinds(selection):
-                    read = read_arguments("", action.command, action.arguments, kind, self._now_ms(), arguments_of)
+                    read = read_arguments("", action.command, action.arguments, kind, self.time.now_ms(), arguments_of)
                     if isinstance(read, InvalidCommand):
                         raise ConfigError(f"{action.command}: {read.error}")
                 answer = await self._shards.ask(CommandDevices(selection, action.command, action.arguments))
@@ -434,10 +415,16 @@ class RunController:
                 return ActionOutcome(replace(record, said=f"the run ends {how}"))
         assert_never(action)
 
-    async def _set_group(self, action: SetGroup, record: ActionRecord, number: int) -> ActionOutcome:
+    async def _change_setting(
+        self, action: ChangeSetting, record: ActionRecord, moment_ms: int | None
+    ) -> ActionOutcome:
+        if action.time_scale is not None:
+            return await self._change_time_scale(action.time_scale, record, moment_ms)
+        assert action.group is not None
+        number = group_number(self.scenario, action.group)
         changed, said = self.scenario, []
         if action.interval is not None or action.rate is not None:
-            changed = at_interval(changed, number, action.interval, action.rate)
+            changed = at_interval(changed, number, action.interval, action.rate, self.time.last_scale)
             said.append(f"measures every {duration_text(changed.devices[number].interval)}")
         if action.standby is not None:
             changed = in_standby(changed, number, action.standby)
@@ -445,6 +432,19 @@ class RunController:
         change = await self.apply(changed)
         answer = FleetAnswer(devices=len(change.intervals) + len(change.replaced), at_ms=change.at_ms)
         return _done(record, answer, f"{action.group} {' and '.join(said)}")
+
+    async def _change_time_scale(self, scale: float, record: ActionRecord, moment_ms: int | None) -> ActionOutcome:
+        if self.scenario.timestamps == "real":
+            raise ActionRefused("timestamps: real: the devices' time is the wall's; set the rates of groups instead")
+        if scale > self.time.last_scale:
+            self._check_room(self.scenario, scale)
+        try:
+            # A process that does not answer does it all the same, if it still lives.
+            moment_ms = self.time.change_scale(scale, moment_ms)
+        except ValueError as error:
+            raise ActionRefused(str(error)) from None
+        answer = await self._shards.ask(ChangeTimeScale(moment_ms, scale))
+        return _done(record, answer, f"the devices' time passes {scale:g} times as fast as the wall's")
 
     async def _begin_fault(
         self, action: StartFault | TakeOver, record: ActionRecord, fault: Mapping[str, Any]
@@ -477,7 +477,7 @@ class RunController:
         name: str,
     ) -> FleetAnswer:
         selection = await self._selection(action, record)
-        now_ms = self._device_time_ms(self._clock.now_ms())
+        now_ms = self.time.now_ms()
         faults: dict[str, Fault] = {}
         for kind in await self._kinds(selection):
             faults[kind] = read_fault(fault, kind, duration_ms, now_ms)
@@ -556,21 +556,21 @@ class RunController:
         before, self._moment = self._before, FleetMoment.of(time.monotonic(), self._snapshots())
         self._tell_status(before)
 
-    def _check_room(self, scenario: Scenario) -> None:
-        """Raise `ActionRefused` where this machine has not what a larger fleet needs."""
-        facts = self.facts
+    def _check_room(self, scenario: Scenario, time_scale: float | None = None) -> None:
+        """Raise `ActionRefused` where this machine has not what a larger fleet needs, or one whose time is faster."""
+        facts, scale = self.facts, self.time.last_scale
         if facts.is_elsewhere:
             return
-        needs, now = (Needs.of(one, shard=facts.shard, workers=facts.workers) for one in (scenario, self.scenario))
+        needs, now = (
+            Needs.of(one.model_copy(update={"time_scale": speed}), shard=facts.shard, workers=facts.workers)
+            for one, speed in ((scenario, scale if time_scale is None else time_scale), (self.scenario, scale))
+        )
         # What the devices that are there take is no longer free.
         growth = replace(needs, memory_bytes=max(0, needs.memory_bytes - now.memory_bytes))
         failures = [check for check in evaluate(growth, Machine.read(), []) if check.verdict == "failure"]
         if failures:
             said = "; ".join(f"{one.name}: {one.need} needed, {one.have} there" for one in failures)
             raise ActionRefused(f"this machine has not what that needs: {said}")
-
-    def _now_ms(self) -> int:
-        return self._device_time_ms(self._clock.now_ms())
 
 
 def _fault_name(number: int) -> str:

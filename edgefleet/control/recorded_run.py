@@ -127,7 +127,7 @@ class RecordedRun:
 
     def groups(self) -> list[dict[str, Any]]:
         """Return its groups of devices, as they were at its end. Raises `ConfigError` where nobody knows."""
-        return describe_groups(self._load_scenario().last)
+        return describe_groups(self._load_scenario().last, self.record.device_time.last_scale)
 
     async def find_devices(
         self, text: str, group: str | None, kind: str | None, state: str | None, after: str, limit: int
@@ -227,7 +227,8 @@ class RecordedRun:
             "scenario": found.scenario,
             "started_ms": found.started_ms,
             "begun_ms": found.begun_ms,
-            "time_scale": found.time_scale,
+            "time_scale": self.record.time_scale,
+            "time_changes": found.device_time.changes,
         }
 
     async def dead_letters(self, query: Sequence[tuple[str, str]]) -> Any:
@@ -252,7 +253,7 @@ class RecordedRun:
         if self._series is not None and self._series.states:
             return int(self._series.states[-1]["device_time_ms"])
         record = self.record
-        return record.sim_started_ms + round((record.stopped_ms - record.started_ms) * record.time_scale)
+        return record.device_time.device_ms(record.stopped_ms - record.started_ms)
 
     def _make_status(self) -> dict[str, Any]:
         record, series = self.record, self._series
@@ -273,7 +274,7 @@ class RecordedRun:
             "at_ms": record.stopped_ms,
             "started_ms": record.started_ms,
             "device_time_ms": self._last_ms(),
-            "time_scale": record.time_scale,
+            "time_scale": record.device_time.last_scale,
             "paused": [],
             "muted": [],
             "faults": [],

@@ -10,6 +10,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.report.run_files import SCENARIO_FILE
 from edgewire.clock import iso_ms
 from edgewire.config import duration_text, parse_config
+from edgewire.device_time import DeviceTime
 from edgewire.errors import ConfigError
 from edgewire.run_record import RunRecord
 
@@ -25,7 +26,7 @@ class RunSession(NamedTuple):
     """The devices' time of the start."""
     started_ms: int
     """The wall time of the start."""
-    time_scale: float
+    device_time: DeviceTime
     actions: Sequence[Mapping[str, Any]]
     """As they stand in the run record."""
 
@@ -51,7 +52,14 @@ class RunSession(NamedTuple):
             }
             for one in record.actions
         ]
-        return cls(str(folder), scenario, record.sim_started_ms, record.started_ms, record.time_scale, actions)
+        return cls(str(folder), scenario, record.sim_started_ms, record.started_ms, record.device_time, actions)
+
+    @classmethod
+    def of_control(cls, url: str, session: Mapping[str, Any], actions: Sequence[Mapping[str, Any]]) -> "RunSession":
+        """Return what the control interface of a run tells."""
+        begun_ms, started_ms = session["begun_ms"], session["started_ms"]
+        time = DeviceTime(begun_ms, session["time_scale"], session["time_changes"])
+        return cls(url, session["scenario"], begun_ms, started_ms, time, actions)
 
     def steps(self) -> list[dict[str, Any]]:
         """Return what was done as steps, by their numbers: these choose the devices of a share."""
@@ -68,7 +76,7 @@ class RunSession(NamedTuple):
     def _after_ms(self, action: Mapping[str, Any]) -> int:
         if action["device_at_ms"] is not None:
             return max(0, int(action["device_at_ms"]) - self.begun_ms)
-        return max(0, round((int(action["at_ms"]) - self.started_ms) * self.time_scale))
+        return max(0, self.device_time.device_ms(int(action["at_ms"]) - self.started_ms) - self.begun_ms)
 
     def as_scenario(self) -> str:
         """Return the scenario in which it is done again, as the text of a file. Raises `ConfigError`."""

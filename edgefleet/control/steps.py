@@ -56,13 +56,13 @@ class StepRunner:
                 await self._change_devices(controller, shards, changes)
             for step in together:
                 if not step.is_of_devices:
-                    await controller.wait_for_time(step.at_ms, ahead_s=0.0)
+                    await controller.time.wait_for(step.at_ms, ahead_s=0.0)
                     await self._perform(controller, step)
 
     async def _change_devices(self, controller: RunController, shards: Shards, steps: Sequence[ScheduledStep]) -> None:
         at_ms = steps[0].at_ms
-        await controller.wait_for_time(at_ms, ahead_s=LEAD_S)
-        moment_ms = controller.begun_ms() + at_ms
+        await controller.time.wait_for(at_ms, ahead_s=LEAD_S)
+        moment_ms = controller.time.begun_ms + at_ms
         while True:
             try:
                 await shards.ask(ReachStep(moment_ms, LEAD_S + LATE_S))

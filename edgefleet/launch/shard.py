@@ -142,7 +142,9 @@ async def run_shard(
         )
         # What lives as long as the run is not searched for garbage again and again.
         gc.freeze()
-        outputs = ReceiverOutputs(job.scenario, fleet.timeline.start_ms, job.shard, fleet.device_time_ms)
+        outputs = ReceiverOutputs(
+            job.scenario, fleet.timeline.start_ms, job.shard, fleet.device_time_ms, fleet.seconds_until
+        )
         await outputs.open()
         helpers = [asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")]
         if on_checkpoint:

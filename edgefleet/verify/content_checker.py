@@ -278,9 +278,9 @@ class ContentChecker:
 
     def _is_of_another_time(self, came: ArrivedContents) -> NDArray[np.bool_]:
         """Return which arrivals say that they were said before the run began, or after it ended: of another one."""
-        record = self._index.record
-        slack_ms = _OTHER_RUN_MS * record.time_scale
-        end_ms = record.sim_started_ms + (record.stopped_ms - record.started_ms) * record.time_scale
+        record, time = self._index.record, self._index.device_time
+        slack_ms = _OTHER_RUN_MS * time.fastest
+        end_ms = time.device_ms(record.stopped_ms - record.started_ms)
         outside = (came.said_ms < record.sim_started_ms - slack_ms) | (came.said_ms > end_ms + slack_ms)
         found: NDArray[np.bool_] = came.is_timed & outside
         # A device whose clock is wrong may say any time.

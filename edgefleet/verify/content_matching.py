@@ -198,7 +198,7 @@ def present_rows(
     With `known`, only until it was heard of last, and of those devices alone of which not all is known that was said.
     """
     found = np.zeros(len(came.whole), np.bool_)
-    sides, record = expected.sides, index.record
+    sides = expected.sides
     for device_id, presences in sides.presences.items():
         if known and device_id not in sides.unheard:
             continue
@@ -209,7 +209,7 @@ def present_rows(
         for presence in presences:
             end_ms = presence.heard_ms if known else presence.to_ms
             begin, end = index.wall_ms(np.array([presence.from_ms, end_ms]), np.array([at[0], at[0]])).tolist()
-            slack_ms = allowance_ms * record.time_scale
+            slack_ms = allowance_ms * index.device_time.fastest
             found |= own & (came.arrived_ms >= begin - allowance_ms) & (came.arrived_ms <= end + allowance_ms)
             is_within = (came.said_ms >= presence.from_ms - slack_ms) & (came.said_ms <= end_ms + slack_ms)
             found |= own & came.is_timed & is_within

@@ -424,7 +424,7 @@ def _compute(
 ) -> None:
     """Enter the keys of what a part of the fleet said."""
     ledger = index.empty_ledger()
-    ends = record.sim_started_ms + round((record.stopped_ms - record.started_ms + 1000) * record.time_scale)
+    ends = index.device_time.device_ms(record.stopped_ms - record.started_ms + 1000)
     places: dict[tuple[int, int], int] = {}
 
     def slot_of(spoken: _Spoken) -> tuple[int, int]:

@@ -40,6 +40,7 @@ class MessageIndex:
         self.start = np.concatenate(([0], np.cumsum(emitted)))
         """Of each device, and the end of the last."""
         self.first_seq = np.array([device.first_seq for device in self.devices], np.int64)
+        self.device_time = record.device_time
         self._due_offset_ms = np.array([device.due_offset_ms for device in self.devices], np.int64)
         self.has_device_clock_faults = bool(DEVICE_CLOCK_FAULTS & record.faults.keys())
         self._positions = {(device.device_id, device.boot): at for at, device in enumerate(self.devices)}
@@ -92,8 +93,8 @@ class MessageIndex:
 
     def wall_ms(self, device_time_ms: Indices, device: Indices) -> Indices:
         """Return the wall time at which it was this time for the devices at these positions."""
-        elapsed = device_time_ms - self.record.sim_started_ms
-        due: Indices = self.record.started_ms + np.rint(elapsed / self.record.time_scale).astype(np.int64)
+        elapsed_ms = np.rint(self.device_time.all_elapsed_ms(device_time_ms)).astype(np.int64)
+        due: Indices = self.record.started_ms + elapsed_ms
         due += self._due_offset_ms[device]
         return due
 

@@ -99,6 +99,7 @@ def check(folder: Path, store: Store, summary: dict[str, Any]) -> None:
     names = [*ACTIONS, "broker_outage", "stop"]
     assert [one.action for one in record.actions] == names
     assert [one["action"] for one in summary["actions"]] == names
+    assert [change.time_scale for change in record.time_changes] == [4, 1]
     outage = record.actions[-2]
     assert outage.ended_ms is not None
     assert outage.ended_ms - outage.at_ms >= 1500
@@ -107,7 +108,7 @@ def check(folder: Path, store: Store, summary: dict[str, Any]) -> None:
     verdict = verify_run(record, rows=rows, wait_s=0)
     assert verdict.outcome is Outcome.PASS, verdict.failures()
     assert verdict.to_json()["actions"][0]["said"] == "gps scaled from 6 to 10 devices"
-    assert describe_actions(record.actions).startswith("18 actions while it ran: 2 scale, 2 set, 2 fault, ")
+    assert describe_actions(record.actions).startswith("20 actions while it ran: 2 scale, 4 set, 2 fault, ")
     labels = [orjson.loads(line) for line in (folder / "labels.jsonl").read_bytes().splitlines()]
     assert {label["type"] for label in labels} == {"stuck_at", "silent_death", "delay", "takeover"}
     assert [(span.device_id, span.why) for span in record.standby] == [(f"gps-{n:04}", BY_REQUEST) for n in range(1, 7)]

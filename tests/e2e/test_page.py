@@ -166,6 +166,10 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path, request: pytest.Fix
         one.click("#faults button")
         until(lambda: "End fault" not in one.text("#faults"), "the fault was not ended")
 
+        for scale in ("2", "1"):
+            one.write("#time-scale-value", scale)
+            one.click("#time-scale-go")
+            until(lambda scale=scale: f"time × {scale}" in other.text("#node-world .note"), "time keeps its scale")
         one.click('[data-device-act="mute"]')
         until(lambda: "1 device muted" in one.text("#said"), "one device is not muted")
         one.click('[data-device-act="unmute"]')

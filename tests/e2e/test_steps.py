@@ -27,6 +27,8 @@ steps:
   - {at: 30s, action: scale, group: gps, count: 4}
   - {at: 32s, action: pause, devices: [bme280-0001]}
   - {at: 36s, action: resume}
+  - {at: 12s, action: set, time_scale: 100}
+  - {at: 22s, action: set, time_scale: 9}
   - {at: 27s, action: standby, devices: [bme280-0002, bme280-0003]}
   - {at: 39s, action: return}
   - {at: 42s, action: broker_outage, duration: 200ms}
@@ -54,7 +56,8 @@ def outcome(folder: Path) -> tuple[Any, ...]:
     ]
     devices = sorted((one.device_id, one.boot, one.first_seq, one.last_seq) for one in record.devices)
     labels = sorted((folder / "labels.jsonl").read_bytes().splitlines())
-    return actions, devices, labels
+    times = [(change.at_ms - begun_ms, change.time_scale) for change in record.time_changes]
+    return actions, devices, labels, times
 
 
 def test_steps_do_the_same_in_every_run(tmp_path: Path) -> None:
@@ -62,20 +65,21 @@ def test_steps_do_the_same_in_every_run(tmp_path: Path) -> None:
     path.write_text(SCENARIO)
     done = run(path, tmp_path / "one", "--duration", "5s")
     assert done.returncode == 0, done.stderr
-    actions, devices, labels = outcome(tmp_path / "one")
+    actions, devices, labels, times = outcome(tmp_path / "one")
+    assert times == [(12_000, 100), (22_000, 9)]
     moments = [(number, at_ms) for number, *_, at_ms in actions]
     assert moments == [
-        *((1, 0), (2, 10_000), (3, 15_000), (4, 25_000), (9, 27_000), (5, 28_000), (6, 30_000), (7, 32_000)),
-        *((12, 35_000), (8, 36_000), (13, 38_000), (10, 39_000), (11, None)),
+        *((1, 0), (2, 10_000), (9, 12_000), (3, 15_000), (10, 22_000), (4, 25_000), (11, 27_000), (5, 28_000)),
+        *((6, 30_000), (7, 32_000), (14, 35_000), (8, 36_000), (15, 38_000), (12, 39_000), (13, None)),
     ]
     assert len(devices) == 24, "two have had another boot"
     assert {orjson.loads(label)["type"] for label in labels} == {"stuck_at", "delay"}
     saved = edgefleet("ctl", "record", "--fleet", tmp_path / "one", "--out", tmp_path / "again.yaml")
-    assert "13 steps saved in" in saved.stdout, saved.stderr
+    assert "15 steps saved in" in saved.stdout, saved.stderr
     done = run(tmp_path / "again.yaml", tmp_path / "two", "--duration", "5s", "--workers", "2")
     assert done.returncode == 0, done.stderr
-    assert outcome(tmp_path / "two") == (actions, devices, labels)
-    short = run(path, tmp_path / "short", "--duration", "1200ms")
-    assert (short.returncode, "FAIL  The run ended before step 3 at 15s (fault), step 4 at 25s" in short.stdout) == (
+    assert outcome(tmp_path / "two") == (actions, devices, labels, times)
+    short = run(path, tmp_path / "short", "--duration", "1100ms")
+    assert (short.returncode, "FAIL  The run ended before step 9 at 12s (set), step 3 at 15s" in short.stdout) == (
         1, True
     ), short.stdout  # fmt: skip

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from edgewire.errors import ConfigError
-from edgewire.run_record import FORMAT, DeviceRecord, RunRecord, UnaccountedPart
+from edgewire.run_record import FORMAT, DeviceRecord, RunRecord, TimeChange, UnaccountedPart
 from tests.run_records import STARTED_MS, run_record, small_record
 
 
@@ -166,6 +166,20 @@ def test_shards_of_a_fast_run_that_began_now_are_joined_by_the_time_of_the_wall(
     joined = RunRecord.join([one, other])
     # What was due as the second began, was due 100 ms after the start by the first one's clock.
     assert {device.due_offset_ms for device in joined.devices} == {0, 5_900}
+
+
+def test_changes_of_the_time_scale_are_those_of_all_shards(record: RunRecord, tmp_path: Path) -> None:
+    changes = [TimeChange(at_ms=record.sim_started_ms + 1000 * n, time_scale=n) for n in (2, 4)]
+    one = replace(record, shards=[(0, 2)], devices=record.devices[:1], time_changes=changes)
+    # It died before it was told of the last.
+    other = replace(record, shards=[(1, 2)], devices=record.devices[1:], time_changes=changes[:1])
+    RunRecord.join([other, one]).save(tmp_path)
+    loaded = RunRecord.load(tmp_path)
+    assert loaded.time_changes == changes
+    assert loaded.device_time.elapsed_ms(record.sim_started_ms + 6000) == 2000 + 1000 + 500
+    other.time_changes = changes[1:]
+    with pytest.raises(ConfigError, match="the time scale was changed to another, or at another moment"):
+        RunRecord.join([one, other])
 
 
 def test_the_third_of_three_shards_is_looked_at_too(record: RunRecord) -> None:

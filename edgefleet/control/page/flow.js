@@ -154,6 +154,7 @@ export function startFlow() {
   for (const button of document.querySelectorAll("[data-act]")) {
     button.addEventListener("click", () => perform(JSON.parse(button.dataset.act)));
   }
+  at("time-scale-go").addEventListener("click", () => perform({ action: "set", time_scale: Number(at("time-scale-value").value) }));
   at("outage-go").addEventListener("click", () => perform({ action: "broker_outage", duration: at("outage-length").value }));
   for (const name of ["pause", "resume"]) {
     at(`bridge-${name}`).addEventListener("click", () => {

@@ -47,7 +47,7 @@ def show_faults(record: RunRecord, labels: Iterable[Label], end_s: float) -> Mar
 
 
 def _elapsed_s(record: RunRecord, at_ms: int) -> float:
-    return (at_ms - record.sim_started_ms) / record.time_scale / 1000
+    return record.device_time.elapsed_ms(at_ms) / 1000
 
 
 def _each(spans: Iterable[Span]) -> list[Block]:

@@ -110,9 +110,10 @@ def show_about(record: RunRecord, more: Iterable[tuple[str, object]] = (), *, ma
             (
                 "Devices' time",
                 ""
-                if record.time_scale == 1 and record.sim_started_ms == record.started_ms
+                if record.time_scale == 1 and record.sim_started_ms == record.started_ms and not record.time_changes
                 else f"from {iso_ms(record.sim_started_ms)}"
-                + (f", {record.time_scale:g} times as fast as the clock" if record.time_scale != 1 else ""),
+                + (f", {record.time_scale:g} times as fast as the clock" if record.time_scale != 1 else "")
+                + "".join(f", {one.time_scale:g} times from {iso_ms(one.at_ms)}" for one in record.time_changes),
             ),
             *more,
             ("edgefleet", f"{__version__}, Python {platform.python_version()}"),

@@ -19,6 +19,7 @@ from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import parse_ms
+from edgewire.device_time import DeviceTime
 from edgewire.run_record import RunRecord
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
@@ -58,7 +59,7 @@ async def test_the_pacer_tells_how_far_it_came() -> None:
             stop.set()
 
     stop = asyncio.Event()
-    pacer = Pacer(timeline, NOON_MS, 20.0, emit)
+    pacer = Pacer(timeline, NOON_MS, DeviceTime(NOON_MS, 20.0), emit)
     await pacer.run_pacer(asyncio.get_running_loop().time(), 10, stop)
     expected = timeline.batch(NOON_MS, pacer.reached_ms, lost=True)
     assert emitted == list(zip(expected.device, expected.seq, expected.payload, strict=True))

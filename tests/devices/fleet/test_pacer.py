@@ -8,12 +8,21 @@ from functools import partial
 import orjson
 import pytest
 
-from devices.fleet.pacer import TICK_S, Pacer
+from devices.fleet.pacer import TICK_S, Emit, Pacer
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
+from edgewire.device_time import DeviceTime
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
+
+
+def emit_to(payloads: list[bytes]) -> Emit:
+    return lambda _position, _seq, _address, payload: payloads.append(payload)
+
+
+def passing(scale: float) -> DeviceTime:
+    return DeviceTime(NOON_MS, scale)
 
 
 def timeline(**group: object) -> Timeline:
@@ -33,7 +42,7 @@ async def test_everything_due_is_emitted_once_in_order_and_not_early() -> None:
         moments.append(loop.time())
 
     started = loop.time() + 0.05
-    pacer = Pacer(line, NOON_MS, 1.0, emit)
+    pacer = Pacer(line, NOON_MS, passing(1.0), emit)
     await pacer.run_pacer(started, 1.0, asyncio.Event())
     expected = line.batch(NOON_MS, NOON_MS + 1000)
     assert emitted == list(zip(expected.device, expected.seq, expected.payload, strict=True))
@@ -44,15 +53,40 @@ async def test_everything_due_is_emitted_once_in_order_and_not_early() -> None:
 async def test_time_can_be_scaled_without_changing_what_is_said() -> None:
     line = timeline(interval="10s")
     payloads: list[bytes] = []
-    pacer = Pacer(line, NOON_MS, 600.0, lambda _position, _seq, _address, payload: payloads.append(payload))
+    pacer = Pacer(line, NOON_MS, passing(600.0), emit_to(payloads))
     await pacer.run_pacer(asyncio.get_running_loop().time(), 0.2, asyncio.Event())
     assert payloads == line.batch(NOON_MS, NOON_MS + 120_000).payload
+
+
+async def test_time_comes_to_pass_at_another_scale_without_a_change_of_what_is_said() -> None:
+    line = timeline()
+    loop = asyncio.get_running_loop()
+    emitted: list[tuple[float, bytes]] = []
+
+    def emit(_position: int, _seq: int, _address: int, payload: bytes) -> None:
+        emitted.append((loop.time(), payload))
+
+    time, began, step_ms = passing(1.0), loop.time(), NOON_MS + 50
+    pacer = Pacer(line, NOON_MS, time, emit, barriers=[step_ms, NOON_MS + 100_000])
+    running = asyncio.create_task(pacer.run_pacer(began, 0.4, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    time.change_scale(step_ms, 100.0)
+    time.change_scale(step_ms + 10_000, 10.0)
+    pacer.pass_barrier(step_ms)
+    async with asyncio.timeout(30):
+        await running
+    end_ms = time.device_ms(400)
+    expected = line.batch(NOON_MS, end_ms)
+    assert pacer.computed_until_ms == end_ms == NOON_MS + 12_550
+    assert [payload for _, payload in emitted] == expected.payload
+    due = [began + time.elapsed_ms(one) / 1000 for one in expected.due_ms]
+    assert all(moment >= one for (moment, _), one in zip(emitted, due, strict=True))
 
 
 async def test_a_stop_is_heeded_between_two_readings() -> None:
     line = timeline(interval="1h")
     stop = asyncio.Event()
-    pacer = Pacer(line, NOON_MS, 1.0, lambda *_: None)
+    pacer = Pacer(line, NOON_MS, passing(1.0), lambda *_: None)
     task = asyncio.create_task(pacer.run_pacer(asyncio.get_running_loop().time(), math.inf, stop))
     async with asyncio.timeout(30):
         # The second window is computed while the first one, in which nothing is due, is waited for.
@@ -69,7 +103,11 @@ async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> Non
     line = timeline()
     emitted: list[tuple[int, int]] = []
     pacer = Pacer(
-        line, NOON_MS, 1.0, lambda position, seq, _address, _payload: emitted.append((position, seq)), messages=3
+        line,
+        NOON_MS,
+        passing(1.0),
+        lambda position, seq, _address, _payload: emitted.append((position, seq)),
+        messages=3,
     )
     async with asyncio.timeout(30):
         await pacer.run_pacer(asyncio.get_running_loop().time(), math.inf, asyncio.Event())
@@ -90,7 +128,7 @@ async def test_what_is_scheduled_comes_in_its_turn_among_the_messages() -> None:
     def emit(position: int, seq: int, address: int, payload: bytes) -> None:
         done.append((parse_ms(orjson.loads(payload)["timestamp"]), "emitted"))
 
-    pacer = Pacer(line, NOON_MS, 4.0, emit, scheduled_actions)
+    pacer = Pacer(line, NOON_MS, passing(4.0), emit, scheduled_actions)
     assert pacer.computed_until_ms == NOON_MS
     await pacer.run_pacer(asyncio.get_running_loop().time(), 0.5, asyncio.Event())
     assert pacer.computed_until_ms == NOON_MS + 2000
@@ -111,7 +149,7 @@ async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
             done.append(begin)
             pacer.schedule_action(begin, lambda: done.append(pacer.reached_ms))
 
-    pacer = Pacer(line, NOON_MS, 40.0, emit)
+    pacer = Pacer(line, NOON_MS, passing(40.0), emit)
     await pacer.run_pacer(asyncio.get_running_loop().time(), 1.3, asyncio.Event())
     begin, reached = done
     assert NOON_MS < begin < NOON_MS + 52_000
@@ -125,7 +163,11 @@ async def test_what_is_due_at_a_barrier_waits_until_it_is_passed_and_nothing_is_
     payloads: list[bytes] = []
     barriers = [NOON_MS, NOON_MS + 1500, NOON_MS + 90_000]
     pacer = Pacer(
-        line, NOON_MS, 10.0, lambda _position, _seq, _address, payload: payloads.append(payload), barriers=barriers
+        line,
+        NOON_MS,
+        passing(10.0),
+        emit_to(payloads),
+        barriers=barriers,
     )
     running = asyncio.create_task(pacer.run_pacer(asyncio.get_running_loop().time(), 0.4, asyncio.Event()))
     async with asyncio.timeout(30):
@@ -148,7 +190,11 @@ async def test_a_barrier_that_nobody_passes_holds_nothing_up_for_ever(monkeypatc
     line = timeline()
     payloads: list[bytes] = []
     pacer = Pacer(
-        line, NOON_MS, 10.0, lambda _position, _seq, _address, payload: payloads.append(payload), barriers=[NOON_MS + 1]
+        line,
+        NOON_MS,
+        passing(10.0),
+        emit_to(payloads),
+        barriers=[NOON_MS + 1],
     )
     async with asyncio.timeout(30):
         await pacer.run_pacer(asyncio.get_running_loop().time(), 0.1, asyncio.Event())

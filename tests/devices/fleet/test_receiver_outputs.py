@@ -138,7 +138,7 @@ async def test_a_place_that_cannot_be_had_is_a_sentence(tmp_path: Path) -> None:
         assert (tmp_path / "stale").exists()
     links = scenario({"pty": str(tmp_path / "{id}")}, ids=["van", "mine"])
     with pytest.raises(ServiceUnavailable, match="File exists"):
-        await ReceiverOutputs(links, NOON_MS, Shard(), lambda: NOON_MS).open()
+        await ReceiverOutputs(links, NOON_MS, Shard(), lambda: NOON_MS, lambda _: 1.0).open()
     assert not (tmp_path / "van").is_symlink(), "all or none"
 
 
@@ -154,7 +154,7 @@ async def test_each_second_is_said_once_with_the_faults_of_the_device(tmp_path: 
     plan = scenario({"tcp": f"127.0.0.1:{port}"}, faults=[loss])
     started = asyncio.get_running_loop().time()
     now = lambda: NOON_MS + round((asyncio.get_running_loop().time() - started) * 1000)  # noqa: E731
-    outputs = ReceiverOutputs(plan, NOON_MS - 3_600_000, Shard(), now)
+    outputs = ReceiverOutputs(plan, NOON_MS - 3_600_000, Shard(), now, lambda at_ms: (at_ms - now()) / 1000)
     assert outputs.device_ids == ["gps-0003"]
     await outputs.open()
     serving = asyncio.create_task(outputs.serve())
@@ -180,9 +180,11 @@ async def test_each_second_is_said_once_with_the_faults_of_the_device(tmp_path: 
 def test_a_shard_says_what_its_own_receivers_hear() -> None:
     port = free_port()
     plan = scenario({"tcp": f"127.0.0.1:{port}"}, count=5)
-    halves = [ReceiverOutputs(plan, NOON_MS, Shard(index, 2), lambda: NOON_MS).device_ids for index in range(2)]
+    halves = [
+        ReceiverOutputs(plan, NOON_MS, Shard(index, 2), lambda: NOON_MS, lambda _: 1.0).device_ids for index in range(2)
+    ]
     assert sorted(halves[0] + halves[1]) == [f"gps-{number:04d}" for number in range(3, 8)]
-    assert ReceiverOutputs(scenario(True), NOON_MS, Shard(), lambda: NOON_MS).device_ids == []
+    assert ReceiverOutputs(scenario(True), NOON_MS, Shard(), lambda: NOON_MS, lambda _: 1.0).device_ids == []
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_control_names_devices_and_their_parts() -> None:
         group_numbers(loaded, "bax")
     more = scaled(loaded, 2, 7)
     assert [group.size for group in more.devices] == [1, 7, 7, 1, 1]
-    faster = at_interval(loaded, 2, 500, None)
+    faster = at_interval(loaded, 2, 500, None, 1)
     assert [group.interval for group in faster.devices[1:3]] == [10_000, 500]
 
 

@@ -84,6 +84,9 @@ def test_each_is_done_so_often_as_it_says_and_none_before_its_time(wanted: list[
             "steps[0].action: no device of them stands by: write standby",
         ),
         ("at: 1s, action: set, group: gps", "steps[0]: needs interval, such as 5s, or rate, such as 100, or standby"),
+        ("at: 1s, action: set, group: gps, time_scale: 2", "steps[0]: time_scale is of all groups, and stands alone"),
+        ("at: 1s, action: set, interval: 5s", "steps[0]: needs group, whose interval, rate or standby it is"),
+        ("at: 1s, action: set, time_scale: 0", "steps[0].time_scale"),
         ("at: 1s, action: drop_dead_letters", "steps[0]: say which dead letters"),
     ],
 )

@@ -20,7 +20,7 @@ SCENARIO: dict[str, Any] = {
 }
 ACTIONS = [
     *("scale", "scale", "set", "fault", "fault", "end_fault", "command", "command", "pause", "resume", "mute"),
-    *("unmute", "set", "standby", "return", "takeover"),
+    *("unmute", "set", "set", "set", "standby", "return", "takeover"),
 ]
 """What the script does, but for an outage where the broker is the run's own."""
 STUCK_DEVICES = 6
@@ -71,6 +71,9 @@ def do_everything(client: ControlClient) -> None:
     until(lambda: len(client.device("bme280-0002")["messages"]) > 2, "its messages are seen")
     message = client.device("bme280-0002")["messages"][-1]
     assert message["json"]["device_id"] == "bme280-0002"
+    for time_scale in (4, 1):
+        act("set", time_scale=time_scale)
+        until(lambda scale=time_scale: client.read("status")["time_scale"] == scale, "time passes at another scale")
     act("set", group="gps", standby=True)
     until(lambda: devices(group="gps", state="connected")["found"] == 6, "they have come anew")
     assert act("standby", group="gps", devices=[])["devices"] == 6

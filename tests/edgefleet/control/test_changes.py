@@ -36,11 +36,11 @@ def test_a_group_is_called_by_its_kind_and_by_a_number_where_there_are_several()
 
 
 def test_a_rate_is_that_of_the_whole_group_in_wall_time() -> None:
-    fast = scenario(GPS, time_scale=10)
-    assert at_interval(fast, 0, None, 50).devices[0].interval == 20_000
-    assert at_interval(fast, 0, 250, None).devices[0].interval == 250
+    fast = scenario(GPS)
+    assert at_interval(fast, 0, None, 50, 10).devices[0].interval == 20_000
+    assert at_interval(fast, 0, 250, None, 10).devices[0].interval == 250
     with pytest.raises(ConfigError, match="and 10ms is the shortest: scale the group first"):
-        at_interval(fast, 0, None, 1e6)
+        at_interval(fast, 0, None, 1e6, 10)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_what_contradicts_the_rest_of_the_group_is_refused() -> None:
     with pytest.raises(ConfigError, match="needs one text for all, or one for each of the 5 devices"):
         scaled(scenario({"kind": "gps", "count": 2, "fields": {"room": ["a", "b"]}}), 0, 5)
     with pytest.raises(ConfigError, match="must be shorter than the interval"):
-        at_interval(scenario({"kind": "gps", "interval": "5s", "jitter": "1s"}), 0, 500, None)
+        at_interval(scenario({"kind": "gps", "interval": "5s", "jitter": "1s"}), 0, 500, None, 1)
     with pytest.raises(ConfigError, match="several intervals in turn"):
-        at_interval(scenario({"kind": "gps", "intervals": ["5s", "9s"]}), 0, 500, None)
+        at_interval(scenario({"kind": "gps", "intervals": ["5s", "9s"]}), 0, 500, None, 1)

@@ -12,6 +12,7 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.steering import (
     NO_STANDBY,
     ApplyScenario,
+    ChangeTimeScale,
     CommandDevices,
     DeviceSelection,
     EndFaults,
@@ -213,3 +214,31 @@ async def test_where_nobody_stands_by_that_is_refused() -> None:
     with pytest.raises(ActionRefused, match="standby: all devices: no emulator in standby: write standby: true"):
         await controller.perform(action("standby"))
     assert controller.actions == []
+
+
+async def test_time_passes_at_another_scale_from_a_moment_ahead_that_all_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgefleet.control.run_time.LEAD_S", 0.0)
+    shards = ScriptedShards(SCENARIO)
+    controller = controller_of(shards)
+    await controller.perform(action("set", time_scale=60))
+    await controller.perform(action("set", group="gps", rate=10))
+    await controller.perform(action("set", time_scale=2))
+    first, paced, second = shards.asked
+    assert isinstance(first, ChangeTimeScale)
+    assert isinstance(second, ChangeTimeScale)
+    assert (first.scale, second.scale, second.at_ms >= first.at_ms) == (60, 2, True)
+    assert isinstance(paced, ApplyScenario)
+    gps = paced.scenario.devices[1]
+    assert gps.interval == 1000 * gps.size * 60 // 10
+    assert paced.scenario.time_scale == 1, "that of the start, by which the fleet knows its scenario again"
+    assert controller.session()["time_changes"] == [(first.at_ms, 60), (second.at_ms, 2)]
+    with pytest.raises(ActionRefused, match=r"the time scale changes at .* already"):
+        await controller.perform(action("set", time_scale=3), moment_ms=second.at_ms - 1)
+
+
+async def test_the_walls_time_has_no_scale() -> None:
+    controller = controller_of(ScriptedShards(SCENARIO.model_copy(update={"timestamps": "real"})))
+    with pytest.raises(ActionRefused, match="timestamps: real: the devices' time is the wall's"):
+        await controller.perform(action("set", time_scale=60))

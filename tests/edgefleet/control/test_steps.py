@@ -97,7 +97,7 @@ async def test_what_was_done_is_saved_as_steps_that_do_the_same() -> None:
         | {"arguments": one.arguments, "outcome": one.outcome}
         for one in controller.actions
     ]
-    session = RunSession(name="it", **controller.session(), actions=actions)
+    session = RunSession.of_control("it", controller.session(), actions)
     read = yaml.safe_load(session.as_scenario())
     assert read["steps"] == [
         {"at": "5s", "action": "fault", "group": "bme280", "share": 0.5, "fault": STUCK, "duration": "30s"},

@@ -14,7 +14,7 @@ from edgefleet.verify.arrivals import CHUNK
 from edgefleet.verify.checker import MISSING_SHOWN
 from edgefleet.verify.message_index import SLOWEST, MessageIndex
 from edgefleet.verify.verdict import RunVerdict
-from edgewire.run_record import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord, TimeChange
 
 Row = tuple[str, int, int, int, int]
 Arrive = Callable[..., Row]
@@ -168,6 +168,20 @@ def test_latency_is_measured_from_when_a_message_was_due(make_record: Callable[.
     total = verify(record, http=from_rows(rows), late_after_ms=6000).sinks["http"].total
     assert total.latency == Latency(8, 6001, 6001)
     assert total.late == 1
+
+
+def test_latency_is_measured_by_the_scale_of_each_moment(make_record: Callable[..., RunRecord]) -> None:
+    device = DeviceRecord(device_id="g", kind="gps", site="s", boot=7, first_seq=0, last_seq=2)
+    record = make_record(device, time_scale=2)
+    # After 5 s of the wall's time a minute a second, after 6 s half of it.
+    changes = ((10_000, 60.0), (70_000, 0.5))
+    record.time_changes = [TimeChange(at_ms=record.sim_started_ms + at, time_scale=scale) for at, scale in changes]
+    due = ((4_000, 2_000), (40_000, 5_500), (71_000, 8_000))
+    rows = [
+        ("g", 7, seq, record.sim_started_ms + at, record.started_ms + wall + 16) for seq, (at, wall) in enumerate(due)
+    ]
+    total = verify(record, http=from_rows(rows), late_after_ms=100).sinks["http"].total
+    assert (total.late, total.latency) == (0, Latency(16, 16, 16))
 
 
 def test_order_is_kept_within_a_stream_only(record: RunRecord, arrive: Arrive) -> None:
