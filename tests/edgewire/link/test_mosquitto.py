@@ -4,14 +4,8 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from threading import Event as ThreadEvent
-from typing import TypeVar
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties as PahoProperties
 
 from edgefleet.embedded import MosquittoProcess
 from edgewire.link import BrokerRefused, BrokerUrl, Link, connect_link
@@ -20,21 +14,18 @@ from edgewire.mqtt import (
     Connected,
     ConnectionLost,
     Event,
-    Message,
     PublishRefused,
     ServerLimits,
     Session,
     SessionConfig,
-    Subscribed,
     Subscription,
     Unsubscribed,
     Version,
     Will,
 )
 from tests.edgewire.link.broker import until
+from tests.edgewire.link.wire_client import PahoClient, WireClients
 from tests.services.fixtures import BrokerAddress
-
-E = TypeVar("E", bound=Event)
 
 pytestmark = [
     pytest.mark.services,
@@ -42,91 +33,9 @@ pytestmark = [
 ]
 
 
-class Paho:
-    """The independent client, subscribed to everything below `root`."""
-
-    def __init__(self, broker: BrokerAddress, root: str) -> None:
-        self.messages: list[paho.MQTTMessage] = []
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        ready = ThreadEvent()
-        self.client.on_message = lambda client, userdata, message: self.messages.append(message)
-        self.client.on_subscribe = lambda *arguments: ready.set()
-        self.client.on_connect = lambda *arguments: self.client.subscribe(f"{root}/#", qos=2)
-        self.client.connect(broker.host, broker.port)
-        self.client.loop_start()
-        assert ready.wait(10)
-
-    def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False, **properties: object) -> None:
-        extra = PahoProperties(PacketTypes.PUBLISH)
-        for name, value in properties.items():
-            setattr(extra, name, value)
-        self.client.publish(topic, payload, qos, retain, properties=extra).wait_for_publish(10)
-
-    @property
-    def payloads(self) -> list[bytes]:
-        return [message.payload for message in self.messages]
-
-    def stop(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-class Ours:
-    """A session of ours, its link, and what it was told."""
-
-    def __init__(self, url: str, version: Version, **config: object) -> None:
-        self.url = BrokerUrl.parse(url)
-        settings = {"client_id": f"test-{uuid.uuid4().hex}", **config}
-        self.session = Session(SessionConfig(**settings), version)
-        self.events: list[Event] = []
-        self.link: Link | None = None
-
-    async def connect(self) -> Connected:
-        """A new connection; `events` are those of this one alone."""
-        told: list[Event] = []
-        self.link = await connect_link(self.url, self.session, lambda _, events: told.extend(events))
-        self.events = told
-        assert isinstance(told[0], Connected)
-        return told[0]
-
-    async def subscribe(self, *subscriptions: Subscription) -> tuple[int, ...]:
-        packet_id = self.link.subscribe(subscriptions)
-        await until(lambda: packet_id in [answer.packet_id for answer in self.of(Subscribed)])
-        return self.of(Subscribed)[-1].codes
-
-    def of(self, kind: type[E]) -> list[E]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    @property
-    def messages(self) -> list[Message]:
-        return self.of(Message)
-
-    async def stop(self) -> None:
-        self.link.close()
-        await until(lambda: self.of(ConnectionLost))
-
-
-class Clients:
-    """Makes clients of ours, and ends those that a failed test leaves behind: uvloop cannot close over them."""
-
-    def __init__(self) -> None:
-        self._all: list[Ours] = []
-
-    def __call__(self, broker: BrokerAddress | MosquittoProcess, version: Version, **config: object) -> Ours:
-        ours = Ours(broker.url, version, **config)
-        self._all.append(ours)
-        return ours
-
-    async def stop(self) -> None:
-        for ours in self._all:
-            if ours.link:
-                ours.link.abort()
-        await asyncio.sleep(0.01)
-
-
 @pytest.fixture
-async def clients() -> AsyncIterator[Clients]:
-    made = Clients()
+async def clients() -> AsyncIterator[WireClients]:
+    made = WireClients()
     yield made
     await made.stop()
 
@@ -138,17 +47,17 @@ def root() -> str:
 
 
 @pytest.fixture
-def other(mosquitto: BrokerAddress, root: str) -> Iterator[Paho]:
-    client = Paho(mosquitto, root)
+def other(mosquitto: BrokerAddress, root: str) -> Iterator[PahoClient]:
+    client = PahoClient(mosquitto.url, root)
     yield client
     client.stop()
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 async def test_what_we_publish_arrives(
-    clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho, qos: int
+    clients: WireClients, mosquitto: BrokerAddress, version: Version, root: str, other: PahoClient, qos: int
 ) -> None:
-    ours = clients(mosquitto, version)
+    ours = clients(mosquitto.url, version)
     await ours.connect()
     payloads = [b"", b"x", bytes(range(256)) * 400]
     for payload in payloads:
@@ -168,9 +77,15 @@ async def test_what_we_publish_arrives(
 @pytest.mark.parametrize("qos", [0, 1, 2])
 @pytest.mark.parametrize("manual_ack", [False, True])
 async def test_what_others_publish_arrives(
-    clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho, qos: int, manual_ack: bool
+    clients: WireClients,
+    mosquitto: BrokerAddress,
+    version: Version,
+    root: str,
+    other: PahoClient,
+    qos: int,
+    manual_ack: bool,
 ) -> None:
-    ours = clients(mosquitto, version, manual_ack=manual_ack)
+    ours = clients(mosquitto.url, version, manual_ack=manual_ack)
     await ours.connect()
     assert await ours.subscribe(Subscription(f"{root}/+/x", qos), Subscription(f"{root}/no", 0)) == (qos, 0)
     payloads = [b"", b"x", bytes(range(256)) * 400]
@@ -193,13 +108,13 @@ async def test_what_others_publish_arrives(
 
 
 async def test_retained_messages_go_both_ways(
-    clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho
+    clients: WireClients, mosquitto: BrokerAddress, version: Version, root: str, other: PahoClient
 ) -> None:
-    ours = clients(mosquitto, version)
+    ours = clients(mosquitto.url, version)
     await ours.connect()
     ours.link.publish(f"{root}/ours", b"1", qos=1, retain=True)
     await until(lambda: ours.of(Acknowledged))
-    late = Paho(mosquitto, root)
+    late = PahoClient(mosquitto.url, root)
     await until(lambda: late.messages)
     assert (late.messages[0].payload, late.messages[0].retain) == (b"1", True)
     late.stop()
@@ -221,15 +136,15 @@ async def test_retained_messages_go_both_ways(
     ids=["abort", "close", "close with will"],
 )
 async def test_the_will_fires_unless_we_say_goodbye(
-    clients: Clients,
+    clients: WireClients,
     mosquitto: BrokerAddress,
     version: Version,
     root: str,
-    other: Paho,
+    other: PahoClient,
     end: Callable[[Link], None],
     fires: bool,
 ) -> None:
-    ours = clients(mosquitto, version, will=Will(topic=f"{root}/will", payload=b"gone", qos=1, retain=True))
+    ours = clients(mosquitto.url, version, will=Will(topic=f"{root}/will", payload=b"gone", qos=1, retain=True))
     await ours.connect()
     end(ours.link)
     await until(lambda: ours.of(ConnectionLost))
@@ -241,9 +156,9 @@ async def test_the_will_fires_unless_we_say_goodbye(
 
 
 async def test_a_resumed_session_brings_what_came_meanwhile_and_what_was_not_acknowledged(
-    clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho
+    clients: WireClients, mosquitto: BrokerAddress, version: Version, root: str, other: PahoClient
 ) -> None:
-    ours = clients(mosquitto, version, clean_start=False, session_expiry_s=60, manual_ack=True)
+    ours = clients(mosquitto.url, version, clean_start=False, session_expiry_s=60, manual_ack=True)
     assert not (await ours.connect()).session_present
     await ours.subscribe(Subscription(f"{root}/#", 2))
     for qos in (1, 2):
@@ -266,15 +181,15 @@ async def test_a_resumed_session_brings_what_came_meanwhile_and_what_was_not_ack
     assert all(map(ours.link.ack, ours.messages))
     await ours.stop()
     # End the session at the broker too.
-    last = clients(mosquitto, version, client_id=ours.session.config.client_id)
+    last = clients(mosquitto.url, version, client_id=ours.session.config.client_id)
     assert not (await last.connect()).session_present
     await last.stop()
 
 
 async def test_connections_that_are_cut_lose_no_qos_1_and_double_no_qos_2(
-    clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho
+    clients: WireClients, mosquitto: BrokerAddress, version: Version, root: str, other: PahoClient
 ) -> None:
-    ours = clients(mosquitto, version, clean_start=False, session_expiry_s=60)
+    ours = clients(mosquitto.url, version, clean_start=False, session_expiry_s=60)
     published: list[bytes] = []
     await ours.connect()
     for round_ in range(15):
@@ -294,11 +209,11 @@ async def test_connections_that_are_cut_lose_no_qos_1_and_double_no_qos_2(
 
 
 async def test_a_client_whose_name_another_takes_loses_its_connection(
-    clients: Clients, mosquitto: BrokerAddress, version: Version
+    clients: WireClients, mosquitto: BrokerAddress, version: Version
 ) -> None:
-    first = clients(mosquitto, version)
+    first = clients(mosquitto.url, version)
     await first.connect()
-    second = clients(mosquitto, version, client_id=first.session.config.client_id)
+    second = clients(mosquitto.url, version, client_id=first.session.config.client_id)
     await second.connect()
     await until(lambda: first.of(ConnectionLost))
     assert second.link.connected
@@ -332,9 +247,9 @@ async def test_an_attempt_that_is_cancelled_once_the_broker_has_answered_leaves_
 
 
 async def test_keep_alive_keeps_the_connection_for_longer_than_the_broker_waits(
-    clients: Clients, mosquitto: BrokerAddress, version: Version, root: str
+    clients: WireClients, mosquitto: BrokerAddress, version: Version, root: str
 ) -> None:
-    ours = clients(mosquitto, version, keep_alive_s=1)
+    ours = clients(mosquitto.url, version, keep_alive_s=1)
     await ours.connect()
     deadlines = set()
     # Mosquitto cuts at one and a half times the keep alive.
@@ -346,12 +261,12 @@ async def test_keep_alive_keeps_the_connection_for_longer_than_the_broker_waits(
 
 
 async def test_the_receive_maximum_opens_the_window_of_the_broker(
-    clients: Clients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version, root: str
+    clients: WireClients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version, root: str
 ) -> None:
     """Why the bridge speaks version 5: in 3.1.1 the window is what the broker's operator wrote."""
     broker = mosquitto_factory(options={"max_inflight_messages": "20"})
     window = 50 if version is Version.V5 else 20
-    ours, other = clients(broker, version, manual_ack=True, receive_maximum=50), clients(broker, version)
+    ours, other = clients(broker.url, version, manual_ack=True, receive_maximum=50), clients(broker.url, version)
     await ours.connect()
     await ours.subscribe(Subscription(f"{root}/t", 1))
     await other.connect()
@@ -369,11 +284,11 @@ async def test_the_receive_maximum_opens_the_window_of_the_broker(
 
 
 async def test_the_limits_of_the_broker_are_known_and_obeyed(
-    clients: Clients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version
+    clients: WireClients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version
 ) -> None:
     options = {"max_keepalive": "20", "max_qos": "1", "retain_available": "false", "max_packet_size": "1000"}
     broker = mosquitto_factory(options=options)
-    ours = clients(broker, version)
+    ours = clients(broker.url, version)
     limits = (await ours.connect()).limits
     if version is Version.V311:
         assert limits == ServerLimits(keep_alive_s=60), "3.1.1 cannot state any"
@@ -391,19 +306,19 @@ async def test_the_limits_of_the_broker_are_known_and_obeyed(
 
 
 async def test_a_client_without_credentials_is_refused(
-    clients: Clients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version
+    clients: WireClients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version
 ) -> None:
     broker = mosquitto_factory(options={"allow_anonymous": "false"})
     with pytest.raises(BrokerRefused, match="not authorized") as caught:
-        await clients(broker, version).connect()
+        await clients(broker.url, version).connect()
     assert caught.value.code == (0x87 if version is Version.V5 else 5)
 
 
 async def test_publishes_survive_a_restart_of_the_broker(
-    clients: Clients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version, root: str
+    clients: WireClients, mosquitto_factory: Callable[..., MosquittoProcess], version: Version, root: str
 ) -> None:
     broker = mosquitto_factory()
-    ours = clients(broker, version, clean_start=False, session_expiry_s=60)
+    ours = clients(broker.url, version, clean_start=False, session_expiry_s=60)
     await ours.connect()
     await ours.subscribe(Subscription(f"{root}/#", 1))
     broker.kill()
