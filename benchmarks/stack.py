@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, edgefleet_process, free_port
-from edgefleet.verify.topics import CONTRACT_TOPICS
+from edgefleet.verify.topics import contract_topics
 from edgewire.run_record import RunRecord
 from tests.services.kafka import KafkaProcess
 from tests.services.postgres import PostgresProcess
@@ -153,7 +153,7 @@ def store_url(exits: ExitStack, store: str, folder: Path) -> str:
 def _create_topics(bootstrap: str) -> None:
     """The contract's, whose messages Kafka dates when it has stored them, not when the producer took them."""
     settings = {"message.timestamp.type": "LogAppendTime"}
-    topics = [NewTopic(name, num_partitions=6, replication_factor=1, config=settings) for name in CONTRACT_TOPICS]
+    topics = [NewTopic(name, num_partitions=6, replication_factor=1, config=settings) for name in contract_topics()]
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     for made in admin.create_topics(topics).values():
         made.result(30)

@@ -113,6 +113,12 @@ class BridgeConfig(_Sinks):
     dead_letters: DeadLettersConfig = DeadLettersConfig()
     routes: tuple[RouteConfig, ...] = ()
     """Empty: the routes of the message contract."""
+    kinds: Annotated[
+        tuple[Annotated[str, text_matching(r"^[a-z][a-z0-9_]{0,31}$", "the name of a kind, in small letters")], ...],
+        Field(max_length=1000),
+    ] = ()
+    """Without `routes`: kinds of your own, which go the way of the others: to `/ingest/KIND`, and in Kafka to the topic
+    KIND; see your-own-kind.md."""
     admin: AdminConfig = AdminConfig()
     shutdown_timeout: Annotated[DurationMs, Field(ge=0)] = 5_000
     """How long the sinks may take to finish what they have begun."""
@@ -130,6 +136,11 @@ class BridgeConfig(_Sinks):
     @classmethod
     def _member(cls, client_id: object) -> object:
         return member_client_id(client_id) if isinstance(client_id, str) else client_id
+
+    @property
+    def route_rows(self) -> tuple[RouteConfig, ...]:
+        """Return the routes, where there are none those of the message contract."""
+        return self.routes or contract_routes(self.kinds)
 
     @property
     def sinks(self) -> dict[str, SinkConfig]:
@@ -208,6 +219,15 @@ class BridgeConfig(_Sinks):
         return self
 
     @model_validator(mode="after")
+    def _kinds_have_routes(self) -> Self:
+        if self.kinds and self.routes:
+            said = (
+                f"routes say where everything goes: add one for edge/+/{self.kinds[0]}/+/telemetry, and leave this out"
+            )
+            raise located_error(("kinds",), said)
+        return self
+
+    @model_validator(mode="after")
     def _retained_come(self) -> Self:
         if self.mqtt.retained == "always" and all(map(is_shared, self.filters)):
             raise located_error(("mqtt", "retained"), "is 'always', but a shared subscription gets none of them")
@@ -231,7 +251,7 @@ class BridgeConfig(_Sinks):
         for number, one in enumerate(self.subscriptions):
             if not isinstance(one, SubscriptionConfig) or one.format != RAW_FORMAT:
                 continue
-            rows = possible_routes(one, self.routes or contract_routes())
+            rows = possible_routes(one, self.route_rows)
             for name, settings in self.sinks.items():
                 if any(name in row.targets and not settings.takes_bytes(row.targets[name]) for row in rows):
                     said = f"is none, and {name} puts messages together as JSON: set {name}.mode: single"

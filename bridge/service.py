@@ -329,7 +329,7 @@ class Bridge:
 
 def build_components(config: BridgeConfig, clock: Clock | None = None) -> tuple[RouteTable, list[Sink]]:
     """Make the routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
-    table = RouteTable(config.routes, subscriptions=config.formats)
+    table = RouteTable(config.route_rows, subscriptions=config.formats)
     table.check_sinks(config.sinks)
     return table, build_sinks(config, table, clock or SystemClock())
 

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bridge.config import BridgeConfig
+from devices.declared.config import Scalar, Stay
 from devices.faults.base import Durations, PerDay
 from devices.scenario.actions import AnyAction
 from devices.scenario.device_group import DeviceGroup
@@ -42,6 +43,8 @@ _VALIDATED = {
     get_args(SizeBytes)[1]: "size",
     get_args(Durations)[1]: "duration, or `5m..1h`",
     get_args(PerDay)[1]: "rate, such as `2/day`",
+    get_args(Scalar)[1]: "text, number, true or false",
+    get_args(Stay)[1]: "`reading`, `device`, or duration",
 }
 
 

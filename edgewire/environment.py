@@ -39,6 +39,7 @@ OPTION_VARIABLES = frozenset(
             "EDGEFLEET_INTERVAL",
             "EDGEFLEET_JOBS",
             "EDGEFLEET_KIND",
+            "EDGEFLEET_KINDS_OF",
             "EDGEFLEET_MESSAGES",
             "EDGEFLEET_METRICS",
         ),

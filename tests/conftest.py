@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -49,6 +50,16 @@ def unconfigured_logs() -> Iterator[None]:
     """Take back what a command that ran in this process has set: the level of its logs, and where they go."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def forgotten_kinds() -> Iterator[None]:
+    """Take back the kinds that scenarios of a test have declared."""
+    yield
+    registry = sys.modules.get("devices.sensors.registry")
+    if registry is not None:
+        for name in registry.KINDS.declared:
+            registry.KINDS.remove(name)
 
 
 def _limited(test: Callable[..., Awaitable[None]], limit_s: float) -> Callable[..., Awaitable[None]]:

@@ -25,6 +25,7 @@ MAY_IMPORT = {
 LAYERS = {
     "edgewire": [
         "errors",
+        "plugins",
         "clock",
         "backoff",
         "redact",
@@ -44,7 +45,7 @@ LAYERS = {
         "run_checkpoint",
         "run_folder",
     ],
-    "devices": ["world", "sensors", "faults", "firmware", "scenario", "timeline", "export", "fleet"],
+    "devices": ["world", "sensors", "faults", "declared", "firmware", "scenario", "timeline", "export", "fleet"],
     "bridge": [
         "failpoints",
         "metrics",

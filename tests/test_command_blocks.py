@@ -398,6 +398,18 @@ def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> 
 
 
 @pytest.mark.services
+@pytest.mark.timeout(300)
+def test_a_kind_of_ones_own(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+    opened = terminal(**broker)
+    for name, body in named_files("docs/your-own-kind.md"):
+        for shown, tested in opened.replacements.items():
+            body = body.replace(shown, tested)
+        (opened.folder / name).write_text(body)
+    opened.run_all("docs/your-own-kind.md")
+    opened.close()
+
+
+@pytest.mark.services
 def test_a_real_sensor(
     terminal: Callable[..., Terminal], broker: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
 from edgewire.messages import ACCEPTED, ContractError
+from edgewire.messages.declared import open_contract
 from edgewire.mqtt.filters import covers, filter_matches, overlap
 
 KNOWN_TOPICS = 100_000
@@ -207,15 +208,19 @@ class RouteTable:
         return _TopicRoutes(info, candidates)
 
 
-def contract_routes() -> tuple[RouteConfig, ...]:
-    """Return the routes of `edgewire.messages.ACCEPTED`, one a type of message, to every sink there is."""
+def contract_routes(kinds: Collection[str] = ()) -> tuple[RouteConfig, ...]:
+    """Return the routes of `edgewire.messages.ACCEPTED`, one a type of message, to every sink there is.
+
+    Behind them stand those of further `kinds`, of which the name alone is known.
+    """
+    contracts = [*ACCEPTED.values(), *(open_contract(kind) for kind in kinds if kind not in ACCEPTED)]
     return tuple(
         RouteConfig(
             topic=f"edge/+/{contract.kind}/+/{message.channel.value}",
             match={"event_type": list(message.event_types)} if message.event_types else {},
             **{name: kind.target.from_contract(contract, message) for name, kind in SINKS.items()},
         )
-        for contract in ACCEPTED.values()
+        for contract in contracts
         for message in contract.messages
     )
 

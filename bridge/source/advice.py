@@ -4,7 +4,7 @@ from itertools import combinations
 
 from bridge.config import BridgeConfig
 from bridge.message.config import SubscriptionConfig
-from bridge.routing.table import contract_routes, possible_routes
+from bridge.routing.table import possible_routes
 from bridge.source.sessions import effective_filters
 from edgewire.config import duration_text
 from edgewire.link.url import plain_password_warning
@@ -76,7 +76,7 @@ def format_warnings(config: BridgeConfig) -> list[str]:
                 f"subscription '{entry.filter}' can bring nothing but dead letters: {entry.format} is on"
                 f" {', '.join(readable[:_SHOWN])}; {wanted}"
             )
-        elif entry.filter in effective and not possible_routes(entry, config.routes or contract_routes()):
+        elif entry.filter in effective and not possible_routes(entry, config.route_rows):
             found.append(
                 f"subscription '{entry.filter}' can bring nothing but dead letters: no route takes what it brings; give"
                 f" it one, with topic: '{entry.plain_filter}'"

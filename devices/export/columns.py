@@ -177,17 +177,20 @@ def _columns(model: type[Payload], prefix: tuple[str, ...] = ()) -> Iterator[Col
             type_ = _type(annotation)
             if type_ is ColumnType.TEXT and any(_UUID in str(getattr(each, "pattern", "")) for each in field.metadata):
                 type_ = ColumnType.ID
-            yield Column(column, ColumnType.FLOAT if column in _fractional_names() else type_, path)
+            yield Column(column, ColumnType.FLOAT if column in _fractional_names(_models()) else type_, path)
+
+
+def _models() -> tuple[type[Payload], ...]:
+    return tuple(message.model for contract in CONTRACT.values() for message in contract.messages)
 
 
 @cache
-def _fractional_names() -> frozenset[str]:
+def _fractional_names(models: tuple[type[Payload], ...]) -> frozenset[str]:
     """Return the names of what has a fraction in some kind: then it has in all, or readers could not join them."""
     return frozenset(
         name
-        for contract in CONTRACT.values()
-        for message in contract.messages
-        for name, field in message.model.model_fields.items()
+        for model in models
+        for name, field in model.model_fields.items()
         if _type(_bare(field.annotation)) is ColumnType.FLOAT
     )
 

@@ -35,7 +35,7 @@ from devices.scenario.working_hours import WorkingHours
 from devices.sensors.registry import KINDS
 from edgewire import config
 from edgewire.config import Config, DurationMs, SizeBytes, duration_ms, duration_text
-from edgewire.config_errors import closest, located_error, text_matching
+from edgewire.config_errors import located_error, text_matching
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.esphome import EsphomeEncoder
@@ -51,7 +51,7 @@ from edgewire.messages.base import DEVICE_ID
 
 def _known_kind(kind: str) -> str:
     if kind not in KINDS:
-        raise ValueError(f"is not a kind of device{closest(kind, KINDS)}; there are {', '.join(KINDS)}")
+        raise ValueError(KINDS.unknown(kind))
     return kind
 
 

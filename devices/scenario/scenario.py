@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, IPvAnyAddress, WrapValidator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from devices.declared.config import KindConfig
+from devices.declared.kind import announce_kinds, declared_kinds
 from devices.faults.base import STRIKES_BATCHES, Instant
 from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig
@@ -109,6 +111,8 @@ class Scenario(ConfigFile):
     """When the devices were powered on. Without it a live run powers them on as it begins, and exports take
     them to have run since 2000; with devices that report on change, since the export begins."""
     sites: tuple[Site, ...] = Field(default=(Site(name="default", latitude=48.8566, longitude=2.3522),), min_length=1)
+    kinds: dict[str, KindConfig] = {}
+    """Kinds of device of your own: name -> fields, and by what each is made; see your-own-kind.md."""
     vehicles: int = Field(default=32, ge=0, le=100_000)
     """How many vehicles of the fleet drive at each site, whether or not a unit rides in them: cameras count them. Those
     that a unit rides in come on top."""
@@ -141,6 +145,13 @@ class Scenario(ConfigFile):
 
     @model_validator(mode="before")
     @classmethod
+    def _kinds_declared(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Make the kinds of this scenario known before its groups name them."""
+        kinds = values.get("kinds")
+        return values | {"kinds": declared_kinds(kinds)} if kinds else values
+
+    @model_validator(mode="before")
+    @classmethod
     def _climates_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
         return with_climate_files(values)
 
@@ -148,6 +159,11 @@ class Scenario(ConfigFile):
     def _check(self) -> "Scenario":
         self.check_keys()
         return self
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Make its kinds known in the process to which it was sent."""
+        super().__setstate__(state)
+        announce_kinds(self.kinds)
 
     def check_keys(self) -> None:
         """Raise `ValueError`, of which pydantic's is one, where keys contradict each other."""
@@ -157,6 +173,10 @@ class Scenario(ConfigFile):
         country = next((site.country for site in self.sites if site.country is not None), None)
         if country is not None and self.world < 2:
             raise ValueError(f"sites: the first world has no public holidays: write world: 2 beside country: {country}")
+        for position, group in enumerate(self.devices):
+            if group.kind not in self.kinds and KINDS.is_declared(group.kind):
+                said = f"'{group.kind}' {KINDS.unknown(group.kind, self.kinds)}"
+                raise located_error(self._place(position, "kind"), said)
         names = [site.name for site in self.sites]
         if len(set(names)) < len(names):
             twin = next(position for position, name in enumerate(names) if name in names[:position])

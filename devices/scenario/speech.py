@@ -16,7 +16,7 @@ from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder, GatewayEncoder, MessageTemplate
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
 from edgewire.dialects.own_encoder import OwnFormatEncoder
-from edgewire.dialects.own_format import KNOWN_FIELDS, mapped_fields
+from edgewire.dialects.own_format import known_fields, mapped_fields
 from edgewire.dialects.payload_template import braced_names, compile_payload, named_in
 from edgewire.dialects.reading_lists import has_each
 from edgewire.dialects.registry import DIALECTS
@@ -95,7 +95,7 @@ class OwnMessage(Config):
 
         `batch` is how many readings it says at once, where it has lists of them. Raises `ValueError`.
         """
-        payload = _with_braces(self.payload, own_names - KNOWN_FIELDS)
+        payload = _with_braces(self.payload, own_names - known_fields())
         has_lists = has_each(payload) and any(field.each_at >= 0 for field in mapped_fields(payload, ()))
         if has_lists and batch is None:
             raise ValueError("each stands for a list of several readings: write batch beside it, such as batch: 6")

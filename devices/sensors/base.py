@@ -1,7 +1,7 @@
 """A sensor gives columns of readings for any devices at any times, by law 1 the same in any company."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol, overload, runtime_checkable
 
@@ -21,6 +21,19 @@ def boot_number(started_ms: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another device of the scenario, for sensors that tell of what it looks at as well."""
+
+    kind: str
+    key: int
+    site: int
+    """Position in `World.sites`."""
+    interval_ms: int
+    settings: Mapping[str, Any]
+    """Of its group."""
+
+
+@dataclass(frozen=True, slots=True)
 class Population:
     """The devices of one sensor; every array has one entry a device."""
 
@@ -36,6 +49,8 @@ class Population:
     resets: Ints | None = None
     """Of each device the boot that its last reset began, 0 where there was none: what is peculiar to the place it is in
     is drawn anew by a reset. None where nobody was reset."""
+    neighbours: Mapping[str, Neighbour] = field(default_factory=dict)
+    """Cameras and people counters of the scenario by their ids, in its order, where a kind has `asks_neighbours`."""
 
 
 class DictionaryColumn(Sequence[Any]):
@@ -132,6 +147,15 @@ class HasLookback(Sensor, Protocol):
     @property
     def lookback_ms(self) -> int:
         """Say how far back its readings reach at the most."""
+        ...
+
+
+@runtime_checkable
+class AsksPlaces(Sensor, Protocol):
+    """A sensor that asks for places which a scenario may lack."""
+
+    def check_places(self, world: World) -> None:
+        """Raise `ConfigError` where one is not there."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewire.messages import CONTRACT, Channel
+from edgewire.messages import CONTRACT, Channel, Measurement
 
 Numbers = NDArray[np.float64]
 
@@ -63,12 +63,14 @@ DERIVED: Mapping[str, DerivedField] = {
 """What follows from other fields of a message, where it is not among them."""
 
 
-@cache
 def spoken_fields(kind: str, channel: Channel) -> frozenset[str]:
     """Return the fields that can be said of the messages of a kind on a channel."""
-    own = {
-        name for message in CONTRACT[kind].messages if message.channel is channel for name in message.model.model_fields
-    }
+    return _spoken(tuple(message.model for message in CONTRACT[kind].messages if message.channel is channel))
+
+
+@cache
+def _spoken(models: tuple[type[Measurement], ...]) -> frozenset[str]:
+    own = {name for model in models for name in model.model_fields}
     own.discard("device_id")
     derived = {name for name, field in DERIVED.items() if own.issuperset(field.needs)}
     return frozenset(own | derived | DEVICE_FIELDS)

@@ -9,7 +9,8 @@ from devices.sensors.fields import numeric_fields, reading_of
 from devices.world.random import Floats, Hashes, Ints
 from devices.world.world import World
 from edgewire.config import Config
-from edgewire.messages import Channel
+from edgewire.dialects.entities import KindEntities
+from edgewire.messages import Channel, KindContract
 
 _DECIMALS = 3
 
@@ -34,6 +35,8 @@ class DeviceKind:
     """Makes those columns of readings anew that follow from their times (ms since 1970) and the power-on's."""
     counts_interval: bool = False
     """Whether a reading counts what passed since the one before, so that it cannot be late (`jitter`)."""
+    asks_neighbours: bool = False
+    """Whether its sensor is told of the cameras and people counters of the scenario (`Population.neighbours`)."""
     driving_fields: tuple[str, ...] = ()
     """The fields that depend on how and where its vehicle drives; empty for what does not ride in one."""
     decimals: Mapping[str, int] = field(default_factory=dict)
@@ -86,3 +89,14 @@ class DeviceKind:
     def decimals_of(self, name: str) -> int:
         """Return how many decimals a field with a fraction is sent with."""
         return self.decimals.get(name, _DECIMALS)
+
+
+@dataclass(frozen=True, slots=True)
+class KindPlugin:
+    """All of a kind that does not come with edgefleet: what it is, what it says, and how a person is shown that."""
+
+    kind: DeviceKind
+    contract: KindContract
+    """Of the same name."""
+    entities: KindEntities = field(default_factory=KindEntities)
+    """For Home Assistant's discovery and ESPHome; without any the kind can do without both."""

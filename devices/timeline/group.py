@@ -4,7 +4,7 @@ Knows nothing of faults: these are the readings of devices in good order. Of dev
 those that are published (`change_reports`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,17 @@ import numpy as np
 from devices.faults.reboots import RebootSchedule
 from devices.faults.schedule import NEVER_MS
 from devices.scenario.device_group import DeviceGroup
-from devices.sensors.base import Columns, EventSensor, HasLookback, Population, Sensor, boot_number, concat_columns
+from devices.sensors.base import (
+    AsksPlaces,
+    Columns,
+    EventSensor,
+    HasLookback,
+    Neighbour,
+    Population,
+    Sensor,
+    boot_number,
+    concat_columns,
+)
 from devices.sensors.registry import KINDS
 from devices.timeline.change_reports import ChangeReports, compared_values
 from devices.timeline.schedule import Due, Member, OverrideIntervals, Schedule
@@ -44,6 +54,7 @@ class Group:
         reboots: RebootSchedule | None = None,
         overrides: OverrideIntervals | None = None,
         as_seen: AsSeen | None = None,
+        neighbours: Mapping[str, Neighbour] | None = None,
     ) -> None:
         """Devices that report on change compare their readings `as_seen`, with what sensors' faults make of them."""
         kind = KINDS[group.kind]
@@ -73,11 +84,14 @@ class Group:
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
             powered_on_ms=start_ms,
             resets=None if overrides is None else overrides.reset,
+            neighbours=neighbours or {},
         )
         self._ahead_ms = min(round(_ROWS_AHEAD / self._schedule.rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None
         self._known: tuple[int, int, Table] | None = None
         self._sensor = kind.sensor(kind.settings(**group.settings), population)
+        if isinstance(self._sensor, AsksPlaces):
+            self._sensor.check_places(world)
         self._as_seen = as_seen
         self._reports: ChangeReports | None = None
         if group.on_change is not None:

@@ -4,7 +4,7 @@ The timeline stays what the scenario says; a device that is told otherwise leave
 on belongs to another one with a schedule of its own. So whatever was computed before stays true, labels included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -14,7 +14,7 @@ from devices.faults.plan import FaultPlan
 from devices.faults.schedule import FOREVER_MS
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device
-from devices.sensors.base import boot_number
+from devices.sensors.base import Neighbour, boot_number
 from devices.timeline.group import AsSeen, Group
 from devices.timeline.schedule import OverrideIntervals
 from devices.world.world import World
@@ -47,6 +47,7 @@ class ScheduleOverrides:
         planned: Sequence[Group],
         faults: FaultPlan | None,
         as_seen: AsSeen,
+        neighbours: Mapping[str, Neighbour],
     ) -> None:
         self._world = world
         self._start_ms = start_ms
@@ -55,6 +56,7 @@ class ScheduleOverrides:
         self._planned = planned
         self._faults = faults
         self._as_seen = as_seen
+        self._neighbours = neighbours
         self._entry_of = {
             position: number for number, group in enumerate(planned) for position in group.positions.tolist()
         }
@@ -195,4 +197,14 @@ class ScheduleOverrides:
         reboots = None if self._faults is None else self._faults.reboots(kind, self._start_ms)
         positions, devices = [position for position, _ in members], [override.device for _, override in members]
         group = self._entries[entry]
-        return Group(self._world, self._start_ms, group, positions, devices, reboots, intervals, self._as_seen)
+        return Group(
+            self._world,
+            self._start_ms,
+            group,
+            positions,
+            devices,
+            reboots,
+            intervals,
+            self._as_seen,
+            self._neighbours,
+        )

@@ -19,6 +19,7 @@ from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, kinds_by_id, vehicle_sites
+from devices.scenario.kind_places import find_neighbours
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import Columns, boot_number
 from devices.sensors.fields import numeric_fields
@@ -90,13 +91,23 @@ class Timeline:
         self._formats = [formats.get(id(group), _NATIVE) for group in self._entry_of] if formats else None
         self._has_unsaid = any(one.leaves_out for one in formats.values())
         self._said_numbers = SaidNumbers()
+        self._neighbours = find_neighbours(everyone, [site.name for site in scenario.sites])
         self._as_planned: list[Group] = []
         for group in scenario.devices:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
             members = [self.devices[position] for position in positions]
             reboots = self._faults.reboots(group.kind, start_ms) if self._faults else None
             self._as_planned.append(
-                Group(self.world, start_ms, group, positions, members, reboots, as_seen=self._as_seen)
+                Group(
+                    self.world,
+                    start_ms,
+                    group,
+                    positions,
+                    members,
+                    reboots,
+                    as_seen=self._as_seen,
+                    neighbours=self._neighbours,
+                )
             )
         # A shard may have no devices, and much is divided by this.
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
@@ -263,6 +274,7 @@ class Timeline:
                 self._as_planned,
                 self._faults,
                 self._as_seen,
+                self._neighbours,
             )
         return self._overrides
 

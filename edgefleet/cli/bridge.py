@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from edgefleet.cli.bridge_file import load_bridge
 from edgefleet.cli.bridge_route import route
 from edgefleet.cli.common import Json, LogFormat, LogLevel, start_logging
 from edgefleet.cli.dead_letters import app as dead_letters_app
@@ -38,11 +39,9 @@ def run(config: ConfigFile, log_level: LogLevel = "info", log_format: LogFormat 
 
     Example: `edgefleet bridge run bridge.yaml`
     """
-    from bridge.config import BridgeConfig
-    from edgewire.config import load_config
 
     start_logging(log_level, log_format)
-    _serve(config, load_config(config, BridgeConfig))
+    _serve(config, load_bridge(config))
 
 
 @app.command("drain")
@@ -54,13 +53,11 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
 
     Example: `edgefleet bridge drain bridge.yaml`
     """
-    from bridge.config import BridgeConfig
     from bridge.control import drain_running_bridge
     from bridge.spool.sqlite import lock_owner
-    from edgewire.config import load_config
 
     start_logging(log_level, log_format)
-    loaded = load_config(config, BridgeConfig)
+    loaded = load_bridge(config)
     if pid := lock_owner(loaded.spool.path):
         drain_running_bridge(loaded, pid)
     else:
@@ -75,13 +72,11 @@ def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None
     import sys
 
     from bridge import service
-    from bridge.config import BridgeConfig
     from bridge.control import ControlSignals
     from edgefleet.cli.signals import run_async, until_signal
-    from edgewire.config import load_config
 
     async def serve(stop: asyncio.Event) -> None:
-        signals = ControlSignals(stop, lambda: load_config(config, BridgeConfig))
+        signals = ControlSignals(stop, lambda: load_bridge(config))
         if sys.platform != "win32":
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
@@ -109,12 +104,10 @@ def check(config: ConfigFile, as_json: Json = False, wait: Wait = "0s") -> None:
     from rich.table import Table
 
     from bridge.check import Finding, check_endpoints
-    from bridge.config import BridgeConfig
     from edgefleet.terminal import fit_table
-    from edgewire.config import load_config
 
     start_logging("error")
-    loaded, wait_s = load_config(config, BridgeConfig), parse_wait(wait)
+    loaded, wait_s = load_bridge(config), parse_wait(wait)
 
     async def ask() -> list[Finding]:
         await wait_for_broker(loaded.brokers, wait_s)
@@ -145,13 +138,11 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bridge.config import BridgeConfig
     from bridge.spool.accounting import lag_s, read_spool_report
     from edgefleet.terminal import fit_table, say
     from edgewire.clock import SystemClock, iso_ms
-    from edgewire.config import load_config
 
-    ledger = read_spool_report(load_config(config, BridgeConfig).spool.path)
+    ledger = read_spool_report(load_bridge(config).spool.path)
     now_ms = SystemClock().now_ms()
     if as_json:
         _print_json(ledger.document(now_ms))

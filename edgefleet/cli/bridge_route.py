@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from edgefleet.cli.bridge_file import load_bridge
 from edgefleet.cli.common import Json
 from edgewire.errors import ConfigError
 
@@ -29,10 +30,8 @@ def route(
     Example: `edgefleet bridge route bridge.yaml --topic edge/hq/gps/g1/telemetry --payload @message.json`
     """
     from bridge.check import preview_route
-    from bridge.config import BridgeConfig
-    from edgewire.config import load_config
 
-    found = preview_route(load_config(config, BridgeConfig), topic, _read(payload))
+    found = preview_route(load_bridge(config), topic, _read(payload))
     if as_json:
         typer.echo(orjson.dumps(found))
     else:

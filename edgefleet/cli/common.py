@@ -56,6 +56,30 @@ LogFormat = Annotated[
 ]
 
 
+KindsOf = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="EDGEFLEET_KINDS_OF",
+        help="A scenario that declares kinds of its own: they are known here as those of edgefleet are.",
+        dir_okay=False,
+        show_default=False,
+    ),
+]
+
+
+def know_kinds(path: Path | None) -> None:
+    """Make the kinds of plug-ins known, and with a scenario those that it declares; raises `ConfigError`."""
+    from importlib.metadata import entry_points
+
+    if path is not None:
+        from devices.scenario.loading import load_scenario
+
+        if not load_scenario(path).kinds:
+            raise ConfigError(f"--kinds-of {path}: declares no kinds; it has no key kinds")
+    elif entry_points(group="edgefleet.kinds"):
+        import devices.sensors.registry  # noqa: F401 - makes them known
+
+
 def first_token(text: str | None) -> str | None:
     """Return the token that a client shows: the ingest takes several from its variable, with spaces between."""
     return text.split()[0] if text and text.split() else text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from edgefleet.cli.bridge_file import load_bridge
 from edgefleet.cli.common import Json, parse_instant
 from edgefleet.cli.lazy_group import CommandGroup
 from edgefleet.cli.option_groups import takes_options
@@ -175,10 +176,8 @@ def drop(
 
 
 def _spool(config: Path) -> Path:
-    from bridge.config import BridgeConfig
-    from edgewire.config import load_config
 
-    return load_config(config, BridgeConfig).spool.path
+    return load_bridge(config).spool.path
 
 
 def _document(letter: Any) -> dict[str, Any]:

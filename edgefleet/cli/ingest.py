@@ -5,7 +5,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import Json, LogLevel, parse_duration, parse_option, start_logging
+from edgefleet.cli.common import Json, KindsOf, LogLevel, know_kinds, parse_duration, parse_option, start_logging
 from edgewire.errors import ConfigError
 
 
@@ -36,6 +36,7 @@ def command(
             help="Bearer token needed to post and to read; repeatable (in the variable: spaces between).",
         ),
     ] = None,
+    kinds_of: KindsOf = None,
     as_json: Json = False,
     log_level: LogLevel = "info",
 ) -> None:
@@ -54,6 +55,7 @@ def command(
     from edgewire.redact import show_url
 
     start_logging(log_level)
+    know_kinds(kinds_of)
     limits = BodyLimits(
         bytes=parse_option("--max-body", size_bytes, max_body),
         seconds=parse_duration("--body-timeout", body_timeout) / 1000,

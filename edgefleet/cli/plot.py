@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import DEFAULT_FROM, Json, find_scenario, parse_instant, warn_of_steps
+from edgefleet.cli.common import DEFAULT_FROM, Json, KindsOf, find_scenario, know_kinds, parse_instant, warn_of_steps
 from edgefleet.cli.fleet_options import FleetOptions, Interval
 from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
@@ -39,6 +39,7 @@ def command(
             help="Of an export: its labels of faults (.jsonl), whose times are shaded. A scenario knows its own."
         ),
     ] = None,
+    kinds_of: KindsOf = None,
     as_json: Json = False,
 ) -> None:
     """Draw series a device, hourly profiles of traffic and footfall, and a map of the tracks.
@@ -52,6 +53,7 @@ def command(
         from devices.export import plots, series
     except ImportError:
         raise ConfigError("plots need the package matplotlib: pip install 'edgefleet[export]'") from None
+    know_kinds(kinds_of)
     if out.suffix not in (".png", ".html"):
         raise ConfigError(f"--out {out}: write FILE.png or FILE.html")
     if source is not None and not source.suffix and not source.is_dir():

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgefleet.cli.common import KindsOf, know_kinds
 from edgewire.errors import ConfigError
 
 
@@ -36,6 +37,7 @@ def command(
     as_asyncapi: Annotated[
         bool, typer.Option("--asyncapi", help="Print the AsyncAPI 3.0 document of all messages instead.")
     ] = False,
+    kinds_of: KindsOf = None,
 ) -> None:
     """Print JSON Schema: of one message, of the scenario or bridge file, or of all, by name.
 
@@ -46,9 +48,10 @@ def command(
     """
     from rich.console import Console
 
-    from edgewire.messages.schema import MESSAGE_SCHEMAS, asyncapi
+    from edgewire.messages.schema import asyncapi, schema_names
 
-    names = (*MESSAGE_SCHEMAS, *_FILES, _SPARK)
+    know_kinds(kinds_of)
+    names = (*schema_names(), *_FILES, _SPARK)
     if name is not None and (as_asyncapi or name not in names):
         wrong = "--asyncapi covers all messages and takes no name" if as_asyncapi else f"there is no schema '{name}'"
         raise ConfigError(f"{wrong}; names are {', '.join(names)}")

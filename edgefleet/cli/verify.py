@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from edgefleet.cli.bridge_file import load_bridge
 from edgefleet.cli.common import HtmlPage, Json, RunFolders, first_token, parse_duration
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bridge.config import BridgeConfig
     from devices.faults.labels import Label
 
 
@@ -110,7 +110,7 @@ def command(
     late_after_ms = parse_duration("--late-after", late_after, least_ms=0)
     allowance_ms = parse_duration("--clock-allowance", clock_allowance, least_ms=0)
     record = RunRecord.join([RunRecord.load(run) for run in runs])
-    bridge_config = None if bridge is None else _load_bridge(bridge)
+    bridge_config = None if bridge is None else load_bridge(bridge)
     labels: list[Label] = []
     if html:
         from edgefleet.report.html.files import check_page, list_run_files, read_run_labels
@@ -165,13 +165,6 @@ def command(
         raise unwritten
     if not verdict.ok:
         raise typer.Exit(1)
-
-
-def _load_bridge(path: Path) -> "BridgeConfig":
-    from bridge.config import BridgeConfig
-    from edgewire.config import load_config
-
-    return load_config(path, BridgeConfig)
 
 
 def _parse_row_keys(texts: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,8 @@ import asyncio
 import ssl
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ from edgefleet.report.dialect_reader import DialectReader, age_text
 from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import PLAIN_HANDSHAKE, BrokerUrl, Link, WebHandshake, close_and_wait, connect_link
-from edgewire.messages import ContractError, Topic
+from edgewire.messages import ContractError, Measurement, Topic
 from edgewire.mqtt import (
     FAILURE,
     ConnectionLost,
@@ -35,6 +36,8 @@ LARGEST_PACKET = 16 << 20
 AHEAD = 1000
 """Messages that wait to be printed before no more are read."""
 
+_SHOWN = 6
+"""Values of a message of a kind that is not known here."""
 _CONTROL = {name: f"{name} {{}}" for name in ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")}
 
 
@@ -145,7 +148,7 @@ def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text
     if not isinstance(fields, dict):
         return Text.assemble((f"{mark} ", "bold"), (topic, "red"), f"  {payload[:120]!r}")
     kind = KINDS.get(where.kind)
-    measured = kind.summary_formats if kind else {}
+    measured = kind.summary_formats if kind else {name: f"{name} {{}}" for name in islice(_measured(fields), _SHOWN)}
     shown = measured if where.channel in ("telemetry", "event") else _CONTROL
     values = "  ".join(form.format(fields[name]) for name, form in shown.items() if fields.get(name) is not None)
     return Text.assemble(
@@ -155,6 +158,11 @@ def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text
         (f"{_age(fields, now_ms):>8}  ", "dim"),
         (values, _state_style(fields)),
     )
+
+
+def _measured(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of a message of a kind that is not known here."""
+    return (name for name, one in fields.items() if name not in Measurement.model_fields and not isinstance(one, dict))
 
 
 def _age(fields: Mapping[str, Any], now_ms: int) -> str:

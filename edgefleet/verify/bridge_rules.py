@@ -47,7 +47,7 @@ class BridgeRules:
             said = f"this bridge has no {sink}, of which arrivals are to be read: leave {what} out"
             raise ConfigError(f"--bridge: {said}")
         self._sink = None if sink == ROWS else sink
-        self._table = RouteTable(config.routes, subscriptions=config.formats)
+        self._table = RouteTable(config.route_rows, subscriptions=config.formats)
         self._filters = [one.split("/", 2)[2] if is_shared(one) else one for one in config.filters]
         self._rows = config.routes
         self._is_subscribed: dict[str, bool] = {}

@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 
 from edgefleet.verify.arrivals import Arrivals
-from edgefleet.verify.topics import CONTRACT_TOPICS
+from edgefleet.verify.topics import contract_topics
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.messages import ContractError, MessageId
@@ -55,13 +55,13 @@ class KafkaSource:
         bootstrap: str,
         *,
         since_ms: int | None = None,
-        topics: Sequence[str] = CONTRACT_TOPICS,
+        topics: Sequence[str] = (),
         timeout_s: float = TIMEOUT_S,
         reads_content: bool = False,
     ) -> None:
         """Messages that Kafka dates before `since_ms` (milliseconds since 1970 UTC) may be left out.
 
-        With `reads_content`, what the messages say is read as well.
+        Without `topics` those of the contract are read. With `reads_content`, what the messages say is read as well.
         """
         if not bootstrap:
             raise ConfigError("Kafka's bootstrap servers are empty: write HOST:PORT")
@@ -70,7 +70,7 @@ class KafkaSource:
         self._bootstrap = bootstrap
         self._timeout_s = timeout_s
         self._since_ms = since_ms
-        self._topics = topics
+        self._topics = topics or contract_topics()
         self._reads_content = reads_content
         self._next: dict[_Partition, int] = {}
         self._time_types: set[int] = set()

@@ -12,11 +12,13 @@ from edgefleet.verify.clocks import ALLOWANCE_MS
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.message_index import MessageIndex
 from edgefleet.verify.row_source import RowSource
-from edgefleet.verify.topics import ACCEPTED_TOPICS, CONTRACT_TOPICS
+from edgefleet.verify.topics import accepted_topics, contract_topics
 from edgefleet.verify.verdict import RunVerdict
 from edgewire.clock import Clock, SystemClock
 from edgewire.extras import require_kafka
+from edgewire.messages import CONTRACT
 from edgewire.messages.base import to_device_id
+from edgewire.messages.contract import DEVICE_KIND
 from edgewire.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -84,7 +86,10 @@ def verify_run(
             require_kafka("--kafka")
             from edgefleet.verify.kafka_source import KafkaSource
 
-            topics = kafka_topics or (CONTRACT_TOPICS if expected is None else ACCEPTED_TOPICS)
+            topics = kafka_topics or (contract_topics() if expected is None else accepted_topics())
+            if not kafka_topics:
+                # A kind of the user's own has the topic of its name.
+                topics = (*topics, *sorted({device.kind for device in record.devices} - {*CONTRACT, DEVICE_KIND}))
             source = KafkaSource(kafka, since_ms=since_ms, topics=topics, reads_content=expected is not None)
             sources["kafka"] = stack.enter_context(closing(source))
         row_source: RowSource | None = None

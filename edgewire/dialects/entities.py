@@ -32,6 +32,17 @@ class FieldEntity(NamedTuple):
         return self.name.lower().replace(" ", "_")
 
 
+class KindEntities(NamedTuple):
+    """Says what is shown of a kind."""
+
+    numbers: Sequence[FieldEntity] = ()
+    """In the order in which they are said."""
+    texts: Sequence[FieldEntity] = ()
+    """What it says in words."""
+    flags: Sequence[FieldEntity] = ()
+    """What is so or not."""
+
+
 _POSITION = (
     FieldEntity("latitude", "Latitude", unit="°", decimals=6),
     FieldEntity("longitude", "Longitude", unit="°", decimals=6),
@@ -91,6 +102,19 @@ TEXTS: Mapping[str, tuple[FieldEntity, ...]] = MappingProxyType(
     }
 )
 """Kind -> what it says in words."""
+_ADDED: dict[str, KindEntities] = {}
+
+
+def entities_of(kind: str) -> KindEntities:
+    """Return what Home Assistant and ESPHome show of a kind; nothing of one that nobody has described."""
+    return _ADDED.get(kind) or KindEntities(ENTITIES.get(kind, ()), TEXTS.get(kind, ()))
+
+
+def add_entities(kind: str, entities: KindEntities) -> None:
+    """Say what is shown of a kind that was added."""
+    _ADDED[kind] = entities
+
+
 VITALS: Sequence[FieldEntity] = (
     FieldEntity("rssi_dbm", "WiFi Signal", "signal_strength", "dBm", 0, is_diagnostic=True),
     FieldEntity("battery_pct", "Battery", "battery", "%", 0, is_diagnostic=True),

@@ -24,7 +24,7 @@ from edgewire.dialects.encoder import (
     Publication,
     home_address,
 )
-from edgewire.dialects.entities import ENTITIES, VITALS, FieldEntity, topic_level
+from edgewire.dialects.entities import ENTITIES, TEXTS, VITALS, FieldEntity, entities_of, topic_level
 from edgewire.dialects.entity_registry import EntityRegistry
 from edgewire.dialects.home_assistant import (
     HomeAssistantDecoder,
@@ -239,14 +239,15 @@ class EsphomeEncoder:
 
     def __init__(self, options: EsphomeOptions, kind: str) -> None:
         """Raises `DialectError` for a kind that is no numbers at an interval."""
-        if kind == "telematics" or kind not in ENTITIES:
+        if kind == "telematics" or not entities_of(kind).numbers:
             raise DialectError(
-                f"ESPHome's sensors are numbers at an interval, and {kind} tells events; there are "
+                f"ESPHome's sensors are numbers at an interval, and {kind} "
+                f"{'tells events' if kind in TEXTS else 'has none'}; there are "
                 f"{', '.join(sorted(ENTITIES.keys() - {'telematics'}))}"
             )
         self._options = options
         self._prefix = f"{options.topic_prefix}/{{id}}" if options.topic_prefix else "{id}"
-        self._entities = tuple(one for one in ENTITIES[kind] if one.field not in _DERIVED)
+        self._entities = tuple(one for one in entities_of(kind).numbers if one.field not in _DERIVED)
         self._vitals = tuple(one for one in VITALS if one.field == "battery_pct" or options.wifi_signal)
         self.messages = tuple(self._message(one) for one in (*self._entities, *self._vitals))
 

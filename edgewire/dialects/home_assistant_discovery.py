@@ -8,6 +8,7 @@ sensor is passed over by a template that gives an empty text.
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
@@ -17,7 +18,7 @@ from edgewire.config import Config
 from edgewire.config_errors import text_matching
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DeviceNames, MessageTemplate, Publication
-from edgewire.dialects.entities import ENTITIES, TEXTS, VITALS, FieldEntity, topic_level
+from edgewire.dialects.entities import VITALS, FieldEntity, entities_of, topic_level
 from edgewire.dialects.own_format import MappedField, mapped_fields
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.values import Path
@@ -105,7 +106,7 @@ class DiscoveryWriter:
         for message in spoken.messages:
             for field in mapped_fields(message.payload, known):
                 self._places.setdefault(field.name, _Place(message.topic, field.newest, on_topic[message.topic] > 1))
-        shown = {one.field for one in (*ENTITIES.get(kind, ()), *TEXTS.get(kind, ()))}
+        shown = {one.field for one in chain(*entities_of(kind))}
         if not shown.intersection(self._places):
             raise DialectError(f"Home Assistant could show nothing of what is said of a {kind}: no value has a place")
 
@@ -140,7 +141,8 @@ class DiscoveryWriter:
             yield key, {"p": "device_tracker", "name": "Position", **self._tracker(names, others), **there} | {
                 "uniq_id": f"{names['id']}_{key}", "src_type": "gps",
             }  # fmt: skip
-        for entity in (*ENTITIES.get(self._kind, ()), *TEXTS.get(self._kind, ()), *VITALS):
+        shown = entities_of(self._kind)
+        for entity in (*chain(*shown), *VITALS):
             place = self._places.get(entity.field)
             if place is None or (is_placed and entity.field in ("latitude", "longitude")):
                 continue
@@ -149,6 +151,12 @@ class DiscoveryWriter:
             topic = fill_names(place.topic, names)
             name = entity.name if entity in VITALS else f"{self._called}{entity.name}"
             written = {"p": "sensor", "name": name, "stat_t": topic} | _sensor(entity, place.field)
+            if entity in shown.flags:
+                # A template writes JSON's true as Python does; a bare payload is what was published.
+                on, off = ("True", "False") if place.field.path else ("true", "false")
+                written |= {"p": "binary_sensor", "pl_on": on, "pl_off": off}
+                if entity.device_class:
+                    written["dev_cla"] = entity.device_class
             if template := _template(place.field, is_shared=place.is_shared or topic in others):
                 written["val_tpl"] = template
             # Of its vitals a device has one each, whichever part says them.

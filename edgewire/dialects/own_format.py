@@ -50,13 +50,20 @@ MAX_DEPTH = 50
 """Objects and lists in each other: no device's message has so many, and readers of JSON may have a limit."""
 _TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us", "local", "iso_local")
 
-KNOWN_FIELDS: frozenset[str] = frozenset(
+_BUILT_IN_FIELDS: frozenset[str] = frozenset(
     {*_IDENTITY}
     | {name for contract in CONTRACT.values() for message in contract.messages for name in message.model.model_fields}
     | {"dew_point_c", "battery_pct", "rssi_dbm", "link_quality", "accuracy_m", "uptime_s", "power_w", "energy_wh",
        "voltage_v", "current_a", "illuminance_lx", "co2_ppm", "relay_on", "firmware", "online"}
 )  # fmt: skip
-"""Names that a mapping may use: the fields of the message contract, and what other makers' devices have beside."""
+"""The fields of the message contract, and what other makers' devices have beside."""
+
+
+def known_fields() -> frozenset[str]:
+    """Return the names that a mapping may use, those of kinds that were added among them."""
+    added = (message.model.model_fields for contract in CONTRACT.added for message in contract.messages)
+    return _BUILT_IN_FIELDS.union(*added) if CONTRACT.added else _BUILT_IN_FIELDS
+
 
 _SCALES: Mapping[str, float] = MappingProxyType({"epoch_s": 1000.0, "epoch_ms": 1.0, "epoch_us": 0.001})
 
@@ -301,7 +308,7 @@ def check_keys(node: Mapping[Any, Any], where: str) -> None:
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"{where}: has the key '{twice}' twice, as a text and as something else")
-    if isinstance(node.get("from"), str) and node["from"] in KNOWN_FIELDS:
+    if isinstance(node.get("from"), str) and node["from"] in known_fields():
         for key in keys:
             near = get_close_matches(key, LEAF_KEYS - node.keys(), 1, _SAME_WORD) if key not in LEAF_KEYS else []
             if near:
@@ -355,12 +362,13 @@ def read_leaf(node: dict[str, Any], path: Path, where: str, levels: set[str]) ->
 
 
 def _known(name: str, where: str, levels: set[str]) -> str:
-    if name in KNOWN_FIELDS or name in levels:
+    known = known_fields()
+    if name in known or name in levels:
         return name
-    near = get_close_matches(name, KNOWN_FIELDS, 1, _SAME_WORD)
+    near = get_close_matches(name, known, 1, _SAME_WORD)
     # A name with a unit at its end may be of a quantity that the contract does not have: temperature2_c, flow_m.
     has_unit = "_" in name and name.rpartition("_")[2] in QUANTITIES
-    if has_unit and (not near or _DIGITS.sub("", name) in KNOWN_FIELDS):
+    if has_unit and (not near or _DIGITS.sub("", name) in known):
         return name
     hint = f"did you mean '{near[0]}'?" if near else "nor does it end in a unit, as _c and _pct are."
     raise ValueError(f"{where}: there is no field '{name}', {hint} A text that is meant as it stands is {{const: …}}")

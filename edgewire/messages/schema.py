@@ -34,8 +34,11 @@ CONTROL: Mapping[str, ControlType] = MappingProxyType(
 )
 """By the channel they travel on."""
 
-MESSAGE_SCHEMAS = (*CONTRACT, *CONTROL)
-"""Names that `message_schema` takes."""
+
+def schema_names() -> tuple[str, ...]:
+    """Return the names that `message_schema` takes."""
+    return (*CONTRACT, *CONTROL)
+
 
 Json = dict[str, Any]
 
@@ -47,7 +50,7 @@ def message_schema(name: str) -> Json:
     elif name in CONTROL:
         schema = CONTROL[name].model.model_json_schema()
     else:
-        raise ContractError(f"there is no message '{name}'; there are {', '.join(MESSAGE_SCHEMAS)}")
+        raise ContractError(f"there is no message '{name}'; there are {', '.join(schema_names())}")
     return {"$schema": JSON_SCHEMA, **schema}
 
 
@@ -81,21 +84,22 @@ def asyncapi() -> Json:
         "channels": _channels(),
         "operations": _operations(),
         "components": {
-            "parameters": _PARAMETERS,
+            "parameters": _parameters(),
             "messages": {model.__name__: _message(model, examples) for model, examples in everything.items()},
             "schemas": schemas["$defs"],
         },
     }
 
 
-_PARAMETERS: Json = {
-    "site": {"description": "Where the device is."},
-    "kind": {
-        "description": "What kind of device it is; one with several parts is a device.",
-        "enum": [*CONTRACT, DEVICE_CONTRACT.kind],
-    },
-    "device_id": {"description": "The name of the device, unique in the fleet; also its MQTT client id."},
-}
+def _parameters() -> Json:
+    return {
+        "site": {"description": "Where the device is."},
+        "kind": {
+            "description": "What kind of device it is; one with several parts is a device.",
+            "enum": [*CONTRACT, DEVICE_CONTRACT.kind],
+        },
+        "device_id": {"description": "The name of the device, unique in the fleet; also its MQTT client id."},
+    }
 
 
 def _channels() -> Json:
@@ -106,7 +110,9 @@ def _channels() -> Json:
             address = f"{ROOT}/{{site}}/{kind}/{{device_id}}/{channel.value}"
             channels[f"{kind}.{channel.value}"] = _channel(address, models, ("site", "device_id"))
     for name, control in CONTROL.items():
-        channels[name] = _channel(f"{ROOT}/{{site}}/{{kind}}/{{device_id}}/{name}", [control.model], tuple(_PARAMETERS))
+        channels[name] = _channel(
+            f"{ROOT}/{{site}}/{{kind}}/{{device_id}}/{name}", [control.model], tuple(_parameters())
+        )
     return channels
 
 

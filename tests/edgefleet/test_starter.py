@@ -18,6 +18,7 @@ from edgefleet.starter import scenario_names, scenario_path, starter_files, writ
 from edgewire.config import load_config
 from edgewire.errors import ConfigError
 from edgewire.messages import CONTRACT
+from edgewire.yaml_file import YamlFile
 
 ROOT = Path(__file__).parents[2]
 SCHEMA_LINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
@@ -75,7 +76,7 @@ def test_a_folder_has_all_that_the_documents_name_and_an_editor_can_check_it(tmp
         line = SCHEMA_LINE.match(text := path.read_text(encoding="utf-8"))
         assert line
         schema = json.loads((path.parent / line[1]).read_text(encoding="utf-8"))
-        jsonschema_rs.validator_for(schema).validate(yaml.safe_load(text))
+        jsonschema_rs.validator_for(schema).validate(YamlFile(text, str(path)).data)
         load_config(path, MODELS["bridge" if path.name == "bridge.yaml" else "scenario"])
 
 
@@ -180,7 +181,7 @@ def test_commands_take_a_name_and_say_what_names_there_are(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     told = CliRunner().invoke(app, [command, "bme281"])
-    assert "no scenario of that name comes with edgefleet: bme280, foot-traffic, mixed" in str(told.exception)
+    assert "no scenario of that name comes with edgefleet: bme280, foot-traffic, fridges, mixed" in str(told.exception)
     told = CliRunner().invoke(app, [command, "scenarios/mixed.yaml"])
     assert "`edgefleet init` writes it" in str(told.exception)
 

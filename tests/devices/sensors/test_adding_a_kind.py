@@ -49,7 +49,7 @@ def follow(folder: Path) -> None:
         # An import goes to the others, an entry to the end of the table.
         before = "from edgewire.messages.gps import"
         if not text.startswith("from"):
-            before, text = "        )\n    }\n)\n", f"{indent(text.rstrip(), ' ' * 12)},\n"
+            before, text = '    )\n)\n"""Every kind', f"{indent(text.rstrip(), ' ' * 8)},\n"
         assert contract.count(before) == 1
         path.write_text(contract.replace(before, text + before), encoding="utf-8")
 

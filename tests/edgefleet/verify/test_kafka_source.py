@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 
 from edgefleet.verify import Arrivals
 from edgefleet.verify.kafka_source import KafkaSource
-from edgefleet.verify.topics import CONTRACT_TOPICS
+from edgefleet.verify.topics import contract_topics
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 
@@ -55,12 +55,12 @@ def test_an_empty_cluster_has_nothing(source: KafkaSource) -> None:
 
 
 def test_every_topic_of_the_contract_is_read_and_no_other(cluster: Cluster, source: KafkaSource) -> None:
-    for seq, topic in enumerate((*CONTRACT_TOPICS, "payments")):
+    for seq, topic in enumerate((*contract_topics(), "payments")):
         cluster.put(topic, payload(seq))
     before_ms = time.time_ns() // 1_000_000
     found = {arrivals.stream: arrivals for arrivals in read(source)}
-    assert found.keys() == set(CONTRACT_TOPICS)
-    for seq, topic in enumerate(CONTRACT_TOPICS):
+    assert found.keys() == set(contract_topics())
+    for seq, topic in enumerate(contract_topics()):
         arrivals = found[topic]
         assert arrivals[1:5] == (("d-1",), (3,), (seq,), (1772439300250,))
         assert abs(arrivals.arrived_ms[0] - before_ms) < 60_000

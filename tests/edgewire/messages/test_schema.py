@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from edgewire.messages import CONTRACT, Command, ContractError, Result, Status, Topic
-from edgewire.messages.schema import CONTROL, MESSAGE_SCHEMAS, asyncapi, message_schema
+from edgewire.messages.schema import CONTROL, asyncapi, message_schema, schema_names
 
 DOCUMENT = asyncapi()
 
@@ -34,7 +34,7 @@ def resolve(document: dict[str, Any], reference: str) -> Any:
     return node
 
 
-@pytest.mark.parametrize("name", MESSAGE_SCHEMAS)
+@pytest.mark.parametrize("name", schema_names())
 def test_a_message_schema_is_whole(name: str) -> None:
     schema = message_schema(name)
     assert schema["$schema"].endswith("2020-12/schema")

@@ -1,0 +1,53 @@
+"""Finds what other packages bring, by their entry points; one that is broken is told, and is in nobody's way."""
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin(Generic[Value]):
+    """Holds what an entry point brings."""
+
+    name: str
+    """Of the entry point."""
+    said: str
+    """What it is called in a sentence: `plug-in 'energy' of meters 1.2 (edgefleet.kinds)`."""
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPlugins(Generic[Value]):
+    """Holds what the entry points of a group bring."""
+
+    loaded: tuple[Plugin[Value], ...]
+    faults: dict[str, str]
+    """Name of an entry point -> why it cannot be used, in a sentence that names it and its package."""
+
+
+def load_plugins(group: str, expected: type[Value]) -> FoundPlugins[Value]:
+    """Load every entry point of a group, each of which has to be an `expected`; raises nothing."""
+    loaded: list[Plugin[Value]] = []
+    faults: dict[str, str] = {}
+    for point in sorted(entry_points(group=group), key=lambda one: (one.name, one.value)):
+        said = _said(point)
+        try:
+            found = point.load()
+        # Whatever another package does as it is imported, also end the process, is its fault alone.
+        except (Exception, SystemExit) as error:
+            faults[point.name] = f"{said} cannot be loaded: {type(error).__name__}: {error}"
+            continue
+        if not isinstance(found, expected):
+            faults[point.name] = f"{said} is a {type(found).__name__}, and has to be a {expected.__name__}"
+        elif any(point.name == other.name for other in loaded):
+            faults[point.name] = f"{said} has the name of another one: remove one of the two packages"
+        else:
+            loaded.append(Plugin(point.name, said, found))
+    return FoundPlugins(tuple(loaded), faults)
+
+
+def _said(point: EntryPoint) -> str:
+    package = f" of {point.dist.name} {point.dist.version}" if point.dist is not None else ""
+    return f"plug-in '{point.name}'{package} ({point.group})"
