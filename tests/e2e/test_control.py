@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,24 @@ from devices.scenario.devices import expand_devices
 from devices.scenario.scenario import Scenario
 from edgefleet.control.address import find_address
 from edgefleet.control.client import ControlClient
+from edgefleet.embedded import free_port
 from edgefleet.verify import Outcome, verify_run
 from edgewire.run_record import BY_REQUEST, RunRecord, describe_actions
-from tests.edgefleet.control.script import ACTIONS, SCENARIO, STUCK_DEVICES, do_everything, until
+from tests.edgefleet.control.behind import bridge_behind
+from tests.edgefleet.control.script import (
+    ACTIONS,
+    BRIDGE_ACTIONS,
+    REFUSED,
+    SCENARIO,
+    STUCK_DEVICES,
+    do_everything,
+    until,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
 
 TOKEN = "a-token-of-a-run-0123"
+NAMES = [*ACTIONS, *BRIDGE_ACTIONS, "broker_outage", "bridge_drain", "stop"]
 
 
 class Store:
@@ -51,10 +63,28 @@ def scenario(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def admin_port() -> int:
+    """That of the bridge, which comes after the run."""
+    return free_port()
+
+
 @pytest.fixture(params=["1", "4"], ids=["one process", "four workers"])
-def run(request: pytest.FixtureRequest, tmp_path: Path, scenario: Path) -> Iterator[subprocess.Popen[bytes]]:
+def run(
+    request: pytest.FixtureRequest, tmp_path: Path, scenario: Path, admin_port: int
+) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "edgefleet", "run", scenario, "--broker", "embedded", "--control", "0"]
-    command += ["--workers", request.param, "--record", tmp_path / "run", "--json", "--log-level", "error"]
+    command += [
+        "--bridge",
+        f"http://127.0.0.1:{admin_port}",
+        "--workers",
+        request.param,
+        "--record",
+        tmp_path / "run",
+        "--json",
+        "--log-level",
+        "error",
+    ]
     environment = os.environ | {"EDGEFLEET_CONTROL_TOKEN": TOKEN}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         yield process
@@ -67,12 +97,13 @@ def ctl(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
 
-def test_all_controls(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_all_controls(run: subprocess.Popen[bytes], tmp_path: Path, admin_port: int) -> None:
     folder = tmp_path / "run"
     until(lambda: (folder / "control.json").exists() or run.poll() is not None, "the run can be controlled")
     client = ControlClient(find_address(str(folder)), TOKEN)
-    store = Store(client.read("status")["brokers"][0])
-    try:
+    broker = client.read("status")["brokers"][0]
+    store = Store(broker)
+    with bridge_behind(tmp_path, broker, admin_port) as ingest, closing(store):
         do_everything(client)
         said = ctl(folder, "status")
         assert said.returncode == 0, said.stderr
@@ -82,33 +113,34 @@ def test_all_controls(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
         assert (wrong.returncode, wrong.stdout) == (2, "")
         assert wrong.stderr.startswith("edgefleet: group: there is no 'gpz', did you mean 'gps'?")
         saved = ctl(folder, "record", "--out", str(tmp_path / "session.yaml"))
-        assert f"{len(ACTIONS) + 1} steps saved in" in saved.stdout, saved.stderr
+        assert f"{len(NAMES) - 1} steps saved in" in saved.stdout, saved.stderr
         ended = ctl(folder, "stop", "--json")
         assert orjson.loads(ended.stdout)["said"] == "the run ends in order"
         stdout, _ = run.communicate(timeout=90)
         summary = orjson.loads(stdout)
         assert (run.returncode, summary["ok"]) == (0, True), summary["verdict"]
-    finally:
-        store.close()
-    check(folder, store, summary)
+        check(folder, store, summary)
+        drained = verify_run(RunRecord.load(folder), ingest=ingest, wait_s=0)
+        # What was sent after that nobody has received.
+        assert drained.outcome is Outcome.FAIL
+        assert "the bridge was drained at" in str(drained.to_json())
 
 
 def check(folder: Path, store: Store, summary: dict[str, Any]) -> None:
     """Nothing is lost, every action is in the record and in what verify says, and the faults have labels."""
     record = RunRecord.load(folder)
-    names = [*ACTIONS, "broker_outage", "stop"]
-    assert [one.action for one in record.actions] == names
-    assert [one["action"] for one in summary["actions"]] == names
+    assert [one.action for one in record.actions] == NAMES
+    assert [one["action"] for one in summary["actions"]] == NAMES
     assert [change.time_scale for change in record.time_changes] == [4, 1]
-    outage = record.actions[-2]
+    outage = record.actions[-3]
     assert outage.ended_ms is not None
     assert outage.ended_ms - outage.at_ms >= 1500
     rows = folder.parent / "rows.jsonl"
-    rows.write_bytes(b"\n".join(set(store.rows)))
+    rows.write_bytes(b"\n".join({*store.rows} - {REFUSED}))
     verdict = verify_run(record, rows=rows, wait_s=0)
     assert verdict.outcome is Outcome.PASS, verdict.failures()
     assert verdict.to_json()["actions"][0]["said"] == "gps scaled from 6 to 10 devices"
-    assert describe_actions(record.actions).startswith("20 actions while it ran: 2 scale, 4 set, 2 fault, ")
+    assert describe_actions(record.actions).startswith("25 actions while it ran: 2 scale, 4 set, 2 fault, ")
     labels = [orjson.loads(line) for line in (folder / "labels.jsonl").read_bytes().splitlines()]
     assert {label["type"] for label in labels} == {"stuck_at", "silent_death", "delay", "takeover"}
     assert [(span.device_id, span.why) for span in record.standby] == [(f"gps-{n:04}", BY_REQUEST) for n in range(1, 7)]

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from paho.mqtt.publish import single
 
 from edgefleet.control.client import ControlClient
 from edgewire.errors import ConfigError, EdgefleetError
@@ -22,7 +24,11 @@ ACTIONS = [
     *("scale", "scale", "set", "fault", "fault", "end_fault", "command", "command", "pause", "resume", "mute"),
     *("unmute", "set", "set", "set", "standby", "return", "takeover"),
 ]
-"""What the script does, but for an outage where the broker is the run's own."""
+"""What the script does to the fleet, but for an outage where the broker is the run's own."""
+BRIDGE_ACTIONS = ["bridge_pause", "bridge_resume", "replay_dead_letters", "drop_dead_letters"]
+"""What it does then to the bridge behind the run; it is drained at last."""
+REFUSED = b'{"of":"nobody"}'
+"""What no sink takes."""
 STUCK_DEVICES = 6
 """Those that the share of the first fault draws: it hangs on seed, number of the action and ids alone."""
 
@@ -82,6 +88,7 @@ def do_everything(client: ControlClient) -> None:
     act("takeover", devices=["gps-0004"], duration="1s")
     until(lambda: devices(state="connected")["found"] == 18, "all are back")
     until(lambda: client.device("gps-0004")["reconnects"] > 0, "another client has had its name")
+    do_all_to_the_bridge(client)
     if client.read("status")["broker_is_embedded"]:
         act("broker_outage", duration="1500ms")
         until(lambda: client.read("status")["broker_is_away"], "the broker is away")
@@ -93,5 +100,32 @@ def do_everything(client: ControlClient) -> None:
     names = [one["action"] for one in client.read("actions")]
     assert names.count("scale") == 2
     assert stuck["devices"] > 0
-    heard = (content.get("text") for _, content in islice(client.events(), 30))
-    assert "gps scaled from 6 to 10 devices" in heard
+    drained = act("bridge_drain")
+    heard = (content.get("text") for _, content in islice(client.events(), 100))
+    assert drained["said"] in heard
+
+
+def do_all_to_the_bridge(client: ControlClient) -> None:
+    """Pause it, let it go on, and have it try a dead letter again and give it up."""
+
+    def act(name: str, **keys: Any) -> Any:
+        found = client.act({"action": name, **keys})
+        assert found["outcome"] == "done", found
+        return found
+
+    def letters() -> list[Any]:
+        found: list[Any] = client.read("dead-letters")["dead_letters"]
+        return found
+
+    until(lambda: client.read("status")["bridge"]["is_reachable"], "the bridge is seen")
+    act("bridge_pause", sink="http")
+    act("bridge_resume")
+    broker = urlsplit(client.read("status")["brokers"][0])
+    topic = "edge/default/bme280/bme280-0001/telemetry"
+    single(topic, REFUSED, qos=1, hostname=broker.hostname or "", port=broker.port or 0)
+    until(lambda: len(letters()) == 1, "the message is a dead letter")
+    (first,) = letters()
+    act("replay_dead_letters", numbers=[first["number"]])
+    until(lambda: [one["number"] for one in letters()] not in ([], [first["number"]]), "it is refused again")
+    assert "1 dead letters were dropped" in act("drop_dead_letters", all=True)["said"]
+    assert letters() == []

@@ -19,12 +19,13 @@ import yaml
 
 from edgefleet.control.address import find_address
 from edgefleet.control.client import ControlClient
-from edgefleet.embedded import MosquittoProcess
+from edgefleet.embedded import MosquittoProcess, free_port
 from edgefleet.launch.shard import run_shard
 from edgefleet.verify import Outcome, verify_run
-from edgewire.run_record import RunRecord
+from edgewire.run_record import BY_REQUEST, RunRecord
 from tests.devices.export.test_parts import contents
-from tests.edgefleet.control.script import ACTIONS, SCENARIO, STUCK_DEVICES, do_everything
+from tests.edgefleet.control.behind import bridge_behind
+from tests.edgefleet.control.script import ACTIONS, BRIDGE_ACTIONS, REFUSED, SCENARIO, STUCK_DEVICES, do_everything
 from tests.edgefleet.launch.test_workers import job, listening, until
 from tests.processes import not_outliving
 
@@ -134,11 +135,12 @@ async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order
 async def test_a_run_on_the_cluster_is_controlled(
     cluster: str, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
 ) -> None:
-    broker, record = mosquitto_factory(), tmp_path / "run"
+    broker, record, admin_port = mosquitto_factory(), tmp_path / "run", free_port()
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text(yaml.safe_dump(SCENARIO | {"broker": broker.url}))
     run = [sys.executable, "-m", "edgefleet", "run", scenario, "--ray-address", cluster, "--workers=2", "--control=0"]
-    with listening(broker) as (heard,):
+    run += ["--bridge", f"http://127.0.0.1:{admin_port}"]
+    with listening(broker) as (heard,), bridge_behind(tmp_path, broker.url, admin_port):
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | LOOPBACK}
         with subprocess.Popen([*run, "--record", record, "--json"], **streams) as driver, not_outliving(driver):  # noqa: ASYNC220 - it takes a millisecond
             await until(lambda: (record / "control.json").exists() or driver.poll() is not None)
@@ -149,13 +151,17 @@ async def test_a_run_on_the_cluster_is_controlled(
         assert driver.returncode == 0, errors
         found = RunRecord.load(record)
         await until(lambda: len({*heard}) >= found.totals["acknowledged"])
-    assert [one.action for one in found.actions] == [*ACTIONS, "stop"]
+    assert [one.action for one in found.actions] == [*ACTIONS, *BRIDGE_ACTIONS, "bridge_drain", "stop"]
+    assert [change.time_scale for change in found.time_changes] == [4, 1]
+    assert {(span.device_id, span.why) for span in found.standby} == {(f"gps-{n:04}", BY_REQUEST) for n in range(1, 7)}
     assert {one.outcome for one in found.actions} == {"done"}
     assert found.actions[3].devices == STUCK_DEVICES
     assert json.loads(output)["ok"] is True
     rows = tmp_path / "rows.jsonl"
-    rows.write_bytes(b"\n".join({*heard}))
-    assert verify_run(found, rows=rows, wait_s=0).outcome is Outcome.PASS
+    rows.write_bytes(b"\n".join({*heard} - {REFUSED}))
+    verdict = verify_run(found, rows=rows, wait_s=0)
+    assert verdict.outcome is Outcome.PASS, verdict.failures()
+    assert [one["action"] for one in verdict.to_json()["actions"]] == [one.action for one in found.actions]
 
 
 @needs_ray
