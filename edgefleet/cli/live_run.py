@@ -34,7 +34,6 @@ from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
 from edgefleet.report.fail_if import FailCondition
 from edgefleet.report.fleet_metrics import serve_metrics
-from edgefleet.report.history import FleetHistory, recorded_history
 from edgefleet.report.live import ReadSnapshots, live_view
 from edgefleet.report.run_files import RunFiles
 from edgefleet.report.run_summary import add_problem, apply_condition
@@ -61,7 +60,6 @@ async def run_live(
     files: RunFiles,
     condition: FailCondition | None,
     failures: Sequence[str],
-    history: FleetHistory | None = None,
     reloader: ScenarioReloader | None = None,
     control: LiveControl | None = None,
 ) -> ShardResult:
@@ -88,7 +86,7 @@ async def run_live(
             shard = LocalShard(job.scenario)
             started_ms = job.started_ms
             view = RunView(job, shard, snapshots, lambda: started_ms)
-            async with live_view(snapshots, console, title), recorded_history(history, snapshots):
+            async with live_view(snapshots, console, title):
                 with serve_metrics(snapshots, metrics, reloader):
                     async with steered(view, control, reloader, stop, at_once):
                         # Only now: what is begun above takes its time.
@@ -98,7 +96,7 @@ async def run_live(
                         return combine([await running])
         workers = Workers(job, count, launcher, on_checkpoint=write_checkpoint)
         view = RunView(job, workers, workers.snapshots, lambda: workers.started_ms)
-        async with live_view(workers.snapshots, console, title), recorded_history(history, workers.snapshots):
+        async with live_view(workers.snapshots, console, title):
             with serve_metrics(workers.snapshots, metrics, reloader):
                 async with steered(view, control, reloader, stop, at_once):
                     return await workers.run_workers(stop, at_once)
@@ -111,8 +109,6 @@ async def run_live(
         problem = control.steps.problem() if control and control.steps else None
         result = add_problem(result, "steps", problem)
         result = apply_condition(result, condition)
-        if history:
-            history.close((result.record.stopped_ms - result.record.started_ms) / 1000, result.final)
         # Here, where a signal does not yet end the process.
         return await asyncio.to_thread(files.write_result, result)
 

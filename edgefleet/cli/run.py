@@ -193,8 +193,7 @@ def command(
     from edgefleet.launch.reload import ScenarioReloader
     from edgefleet.launch.shard import ShardJob, starting_checkpoint
     from edgefleet.report.fail_if import FailCondition
-    from edgefleet.report.history import FleetHistory
-    from edgefleet.report.html.files import check_page, list_run_files, write_page
+    from edgefleet.report.html.files import check_page, list_run_files, read_run_states, write_page
     from edgefleet.report.html.run_page import run_page
     from edgefleet.report.run_files import COMPANIONS, RunFiles
     from edgefleet.report.run_summary import has_failed, summary_json, summary_text
@@ -222,7 +221,6 @@ def command(
     files = RunFiles(folder, with_labels=bool(loaded.faults))
     if html:
         check_page(html, [*([scenario] if scenario else []), *list_run_files([folder.path])])
-    history = FleetHistory() if html else None
     raise_open_files()
     tune_allocator()
     duration_s = math.inf if duration is None else parse_duration("--duration", duration) / 1000
@@ -282,7 +280,7 @@ def command(
                 series=SeriesWriter(folder.path),
             )
             result = run_async(
-                run_live(job, count, launcher, metrics, files, condition, failures, history, reloader, live_control)
+                run_live(job, count, launcher, metrics, files, condition, failures, reloader, live_control)
             )
         except BaseException:
             folder.abandon()
@@ -300,9 +298,9 @@ def command(
             echo(f"edgefleet forget: {report}", err=True)
     run = str(files.path)
     unwritten: ConfigError | None = None
-    if html and history:
+    if html:
         try:
-            write_page(html, run_page(result, history))
+            write_page(html, run_page(result, read_run_states([folder.path])))
         except ConfigError as error:
             unwritten = error
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -112,11 +112,12 @@ def command(
     record = RunRecord.join([RunRecord.load(run) for run in runs])
     bridge_config = None if bridge is None else load_bridge(bridge)
     labels: list[Label] = []
+    states: list[dict[str, Any]] = []
     if html:
-        from edgefleet.report.html.files import check_page, list_run_files, read_run_labels
+        from edgefleet.report.html.files import check_page, list_run_files, read_run_labels, read_run_states
 
         check_page(html, list_run_files(runs))
-        labels = read_run_labels(runs)
+        labels, states = read_run_labels(runs), read_run_states(runs)
     if junit:
         from edgefleet.report.html.files import check_page, list_run_files
 
@@ -145,7 +146,7 @@ def command(
         services = {
             name: url for name, url in (("http", ingest), ("kafka", kafka), ("rows", rows and str(rows))) if url
         }
-        page = verify_page(verdict, record, labels, services, late_after_ms)
+        page = verify_page(verdict, record, labels, services, late_after_ms, states)
         try:
             write_page(html, page)
         except ConfigError as error:

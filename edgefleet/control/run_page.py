@@ -10,13 +10,14 @@ from starlette.exceptions import HTTPException
 PAGE_PATH = "/page/"
 
 _FOLDER = files("edgefleet.control.page")
+_CHARTS = files("edgefleet.report.html")
 _RUN = re.compile(r"^/runs/[0-9]{1,6}(?=/|$)")
 """Where one of several runs is served."""
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 _ASSETS = {
-    one.name: _MEDIA_TYPES[PurePath(one.name).suffix]
-    for one in _FOLDER.iterdir()
-    if PurePath(one.name).suffix in _MEDIA_TYPES
+    **{one.name: one for one in _FOLDER.iterdir() if PurePath(one.name).suffix in _MEDIA_TYPES},
+    # Reports have them as well.
+    **{name: _CHARTS.joinpath(name) for name in ("charts.css", "charts.js", "run_charts.js")},
 }
 
 # A browser loads from this service alone, and runs no script that stands in the page itself.
@@ -44,10 +45,11 @@ def add_run_page(app: FastAPI) -> None:
         return Response(_FOLDER.joinpath("index.html").read_bytes(), headers=_HEADERS, media_type="text/html")
 
     async def asset(name: str) -> Response:
-        media_type = _ASSETS.get(name)
-        if media_type is None:
+        found = _ASSETS.get(name)
+        if found is None:
             raise HTTPException(404, "there is no such file")
-        return Response(_FOLDER.joinpath(name).read_bytes(), headers=_HEADERS, media_type=media_type)
+        media_type = _MEDIA_TYPES[PurePath(name).suffix]
+        return Response(found.read_bytes(), headers=_HEADERS, media_type=media_type)
 
     for path, answer in (("/", page), (f"{PAGE_PATH}{{name}}", asset)):
         app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False, response_class=Response)

@@ -1,7 +1,7 @@
 // Searches devices, and shows one: its state, faults, messages and readings.
 
 import { get } from "./api.js";
-import { draw } from "./chart.js";
+import { drawLines } from "./charts.js";
 import { at, element, figures, isoTime, number, say } from "./dom.js";
 import { perform } from "./run.js";
 
@@ -205,7 +205,7 @@ function showReadings() {
   if (truth.some(([, value]) => value !== null)) series.push({ name: "in the world", colour: "orange", points: truth, isDashed: true });
   const range = { from: readings[0].ms, to: Math.max(readings.at(-1).ms, readings[0].ms + 1000), fromZero: false };
   const bands = recent.map((one) => ({ from: one.from_ms, to: one.to_ms ?? Infinity }));
-  draw(at("chart-device"), series, { ...range, bands });
+  drawLines(at("chart-device"), `${field} of ${device}`, series, { ...range, bands });
 }
 
 function command(event) {

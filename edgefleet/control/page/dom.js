@@ -1,7 +1,9 @@
 // Finds and makes what is shown. Whatever comes from the run is set as text, never as markup.
 
+import { number } from "./charts.js";
+
+export { clock, number } from "./charts.js";
 export const at = (id) => document.getElementById(id);
-export const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
 export const isoTime = (ms) => new Date(ms).toISOString().slice(11, 19);
 
 export function element(name, text, attributes = {}) {
@@ -10,11 +12,6 @@ export function element(name, text, attributes = {}) {
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
 }
-
-export const number = (value) =>
-  value === null || value === undefined
-    ? "–"
-    : new Intl.NumberFormat("en", { maximumFractionDigits: Math.abs(value) < 100 ? 2 : 0 }).format(value);
 
 export function bytes(value) {
   const place = Math.min(4, Math.max(0, Math.floor(Math.log2(Math.max(value, 1)) / 10)));

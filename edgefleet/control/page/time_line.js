@@ -1,14 +1,17 @@
 // Draws the numbers of the run over time, as wide as is asked for, and saves those that are shown.
 
-import { draw, timeAt } from "./chart.js";
+import { timeAt } from "./charts.js";
 import { at, clock, element } from "./dom.js";
 import { run } from "./run.js";
+import { addRunFigures, drawRun } from "./run_charts.js";
 
 const LEAST_MS = 5000;
 const DRAG = 8; // pixels: less is a click
 
+const pictures = addRunFigures(at("run-charts")); // by the ids of charts
+
 let shown = null; // {from, to} where somebody has zoomed in; null follows the run
-let drag = null; // {canvas, x} where a drag over a chart has begun
+let drag = null; // {id, x, from, to} where a drag over a chart has begun
 
 const ms = () => (at("span").value ? Number(at("span").value) * 1000 : Infinity);
 const isRecord = () => Boolean(run.status?.read_only);
@@ -22,51 +25,6 @@ function range() {
 
 // -- what is drawn
 
-// A state of which `is` holds lasts until the next one.
-function bandsOf(is) {
-  const bands = [];
-  run.history.forEach((one, place) => {
-    if (is(one)) bands.push({ from: one.at_ms, to: run.history[place + 1]?.at_ms ?? one.at_ms + 1000 });
-  });
-  return bands;
-}
-
-// By how much a count has grown a second.
-function growth(read) {
-  return (one, before) => {
-    if (!before) return null;
-    const more = (read(one) ?? 0) - (read(before) ?? 0);
-    return more < 0 ? null : (1000 * more) / Math.max(1, one.at_ms - before.at_ms);
-  };
-}
-
-const sum = (bridge, name) => bridge?.sinks.reduce((total, one) => total + one[name], 0);
-const isOpen = ({ bridge }) => Boolean(bridge?.sinks.some((one) => one.breaker !== "closed"));
-const isAway = (one) => one.broker_is_away;
-
-const CHARTS = {
-  "chart-rate": [["taken", "blue", (one) => one.emitted_per_s], ["sent", "orange", (one) => one.sent_per_s]],
-  "chart-lag": [
-    ["late 99 %", "blue", (one) => one.lag_ms.p99],
-    ["PUBACK 50 %", "green", (one) => one.puback_ms.p50],
-    ["PUBACK 99 %", "orange", (one) => one.puback_ms.p99],
-  ],
-  "chart-wait": [["in outboxes", "blue", (one) => one.buffered], ["in flight", "orange", (one) => one.inflight]],
-  "chart-devices": [["devices", "blue", (one) => one.devices], ["connected", "orange", (one) => one.connected]],
-  "chart-events": [
-    ["reconnections", "blue", growth((one) => one.reconnects)],
-    ["takeovers", "orange", growth((one) => one.takeovers)],
-    ["faults begun here", "violet", (one) => one.faults.length],
-  ],
-  "chart-bridge": [
-    ["received", "blue", ({ bridge }) => bridge?.received_per_s],
-    ["delivered", "orange", ({ bridge }) => sum(bridge, "delivered_per_s")],
-    ["retried", "red", ({ bridge }) => sum(bridge, "retries_per_s")],
-  ],
-  "chart-spool": [["pending", "blue", ({ bridge }) => sum(bridge, "pending")], ["dead letters", "red", ({ bridge }) => sum(bridge, "dead_letters")]],
-};
-const OF_BRIDGE = ["chart-bridge", "chart-spool"];
-
 export function showCharts() {
   const { status, history, lines } = run;
   if (!status) return;
@@ -74,24 +32,17 @@ export function showCharts() {
   at("time-shown").hidden = !history.length;
   if (!history.length) return;
   showMoment();
-  for (const id of OF_BRIDGE) at(id).closest("figure").hidden = !status.bridge;
   const { from, to } = range();
   at("shown").textContent = `${clock(from)} to ${clock(to)}${shown || isRecord() ? "" : ", live"}`;
   at("zoom-live").disabled = !shown;
   const marks = lines.filter((one) => one.action).map((one) => ({ ms: one.ms }));
   if (isRecord() && status.at_ms !== history.at(-1).at_ms) marks.push({ ms: status.at_ms, isMoment: true });
-  const [away, open] = [bandsOf(isAway), bandsOf(isOpen)];
-  for (const [id, series] of Object.entries(CHARTS)) {
-    if (at(id).closest("figure").hidden) continue;
-    const drawn = series.map(([name, colour, read], place) => ({
-      name,
-      colour,
-      points: history.map((one, number) => [one.at_ms, read(one, history[number - 1]) ?? null]),
-      isDashed: id === "chart-devices" && place === 0,
-    }));
-    const selection = drag?.canvas.id === id && drag.to !== undefined ? [{ from: Math.min(drag.from, drag.to), to: Math.max(drag.from, drag.to) }] : [];
-    draw(at(id), drawn, { from, to, marks, bands: [...(OF_BRIDGE.includes(id) ? open : away), ...selection] });
+  const selections = new Map();
+  if (drag?.to !== undefined) {
+    const { id, from: start, to: end } = drag;
+    selections.set(id, [{ from: Math.min(start, end), to: Math.max(start, end) }]);
   }
+  drawRun(pictures, history, { from, to, marks, selections });
 }
 
 // -- which part of time
@@ -143,27 +94,30 @@ function chooseMoment() {
   document.dispatchEvent(new Event("moment"));
 }
 
-function listenToDrags(canvas) {
-  canvas.addEventListener("pointerdown", (event) => {
+function listenToDrags(id, picture) {
+  picture.addEventListener("pointerdown", (event) => {
     if (!run.history.length) return;
-    canvas.setPointerCapture(event.pointerId);
-    drag = { canvas, x: event.offsetX, from: timeAt(canvas, event.offsetX, range()) };
+    picture.setPointerCapture(event.pointerId);
+    drag = { id, x: event.clientX, from: timeUnder(picture, event) };
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (drag?.canvas !== canvas) return;
-    drag.to = timeAt(canvas, event.offsetX, range());
+  picture.addEventListener("pointermove", (event) => {
+    if (drag?.id !== id) return;
+    drag.to = timeUnder(picture, event);
     showCharts();
   });
-  canvas.addEventListener("pointerup", (event) => {
+  picture.addEventListener("pointerup", (event) => {
     const done = drag;
     drag = null;
-    if (done?.canvas !== canvas || Math.abs(event.offsetX - done.x) < DRAG) return showCharts();
-    const to = timeAt(canvas, event.offsetX, range());
+    if (done?.id !== id || Math.abs(event.clientX - done.x) < DRAG) return showCharts();
+    const to = timeUnder(picture, event);
     look(Math.min(done.from, to), Math.max(done.from, to));
   });
-  canvas.addEventListener("pointercancel", () => (drag = null));
-  canvas.addEventListener("dblclick", followRun);
+  picture.addEventListener("pointercancel", () => (drag = null));
+  picture.addEventListener("dblclick", followRun);
 }
+
+// By the place in the page: what is drawn in a picture has places of its own.
+const timeUnder = (picture, event) => timeAt(picture, event.clientX - picture.getBoundingClientRect().left, range());
 
 // -- saving
 
@@ -202,6 +156,6 @@ export function startTimeLine() {
   at("zoom-earlier").addEventListener("click", () => move(-0.5));
   at("zoom-later").addEventListener("click", () => move(0.5));
   at("zoom-live").addEventListener("click", followRun);
-  for (const id of Object.keys(CHARTS)) listenToDrags(at(id));
+  for (const [id, picture] of pictures) listenToDrags(id, picture);
   window.addEventListener("resize", showCharts);
 }

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from devices.faults.labels import FILE_NAME as LABELS_FILE
 from devices.faults.labels import Label, iter_labels
 from edgefleet.report.html.faults import MOST_LABELS
 from edgefleet.report.run_files import COMPANIONS
+from edgefleet.report.status_series import FILE_NAME as SERIES_FILE
+from edgefleet.report.status_series import StatusSeries
 from edgewire.errors import ConfigError
 from edgewire.output import is_stream, make_output_folder, partial_path, require_file, write_output
 from edgewire.run_record import FILE_NAME as RUN_FILE
@@ -40,6 +43,15 @@ def write_page(path: Path, content: bytes) -> None:
 def list_run_files(folders: Sequence[Path]) -> list[Path]:
     """Return the files of runs, which a report may not replace."""
     return [folder / name for folder in folders for name in (RUN_FILE, *COMPANIONS)]
+
+
+def read_run_states(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return how a run was over its time, where it has left that; of several shards nobody has told it of the whole.
+
+    Raises `ConfigError` for other content.
+    """
+    path = folders[0] / SERIES_FILE
+    return StatusSeries.load(path).states if len(folders) == 1 and path.is_file() else []
 
 
 def read_run_labels(folders: Sequence[Path]) -> list[Label]:

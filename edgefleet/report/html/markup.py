@@ -20,13 +20,15 @@ class Markup(str):
     __slots__ = ()
 
 
+def plain_text(value: object) -> str:
+    """Return a value as people may read it in a page, before it is escaped: cut where it is long, without secrets."""
+    said = hide_urls(str(value))
+    return _UNPRINTABLE.sub("\ufffd", said if len(said) <= LONGEST else said[:LONGEST] + " …")
+
+
 def show_text(value: object) -> Markup:
     """Return a value as it stands in a page; one that is `Markup` as it is."""
-    if isinstance(value, Markup):
-        return value
-    said = hide_urls(str(value))
-    said = said if len(said) <= LONGEST else said[:LONGEST] + " …"
-    return Markup(escape(_UNPRINTABLE.sub("\ufffd", said)))
+    return value if isinstance(value, Markup) else Markup(escape(plain_text(value)))
 
 
 def join(parts: Iterable[object]) -> Markup:

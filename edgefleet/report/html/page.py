@@ -1,15 +1,41 @@
-"""Holds the frame of a report: head, style, verdict, tiles, sections. No script, and nothing is loaded."""
+"""Holds the frame of a report: head, style, verdict, tiles, sections. Nothing is loaded, and one script runs.
 
+That script draws the charts. It is the code that draws them on the page of a run, put together into one.
+"""
+
+import base64
+import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgefleet.report.html.markup import Markup, element, join
 
-# Nothing may be loaded, whatever stands in the page.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_SCRIPTS = ("charts.js", "run_charts.js", "report.js")
+"""In the order in which they need each other."""
 
-_STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _without_modules(script: str) -> str:
+    """Return a module as it stands behind those that it imports from."""
+    return re.sub(r"^export ", "", re.sub(r"^import [^;]*;\n", "", script, flags=re.MULTILINE), flags=re.MULTILINE)
+
+
+def _source(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+_STYLE = _read("charts.css") + _read("style.css")
+_SCRIPT = "".join(_without_modules(_read(name)) for name in _SCRIPTS)
+# Nothing may be loaded, and nothing else may run, whatever stands in the page.
+_POLICY = (
+    f"default-src 'none'; style-src {_source(_STYLE)}; script-src {_source(_SCRIPT)}; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 _ICONS = {"good": "M4 12.5l5 5L20 6.5", "bad": "M6 6l12 12M18 6L6 18", "warn": "M12 5v9M12 18.6v.2"}
 
@@ -64,6 +90,11 @@ def charts(*figures: Markup) -> Markup:
     return element("div", *figures, class_="charts") if any(figures) else Markup()
 
 
+_NO_SCRIPT = element(
+    "noscript", element("p", "No script runs here: charts are not drawn. The table below each says the same.")
+)
+
+
 def facts(rows: Iterable[tuple[str, object]]) -> Markup:
     """Return names with what belongs to them; rows without content are left out."""
     shown = [join([element("dt", name), element("dd", value)]) for name, value in rows if value not in ("", None)]
@@ -83,7 +114,7 @@ def document(title: str, *content: object) -> bytes:
             element("title", title),
             element("style", Markup(_STYLE)),
         ),
-        element("body", element("main", *content)),
+        element("body", element("main", _NO_SCRIPT, *content), element("script", Markup(_SCRIPT), type="module")),
         lang="en",
     )
     return f"<!DOCTYPE html>\n{page}\n".encode()

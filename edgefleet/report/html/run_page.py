@@ -1,12 +1,12 @@
 """Makes the report of a run: what the fleet sent, how fast, what the broker made of it, and what went wrong."""
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 from devices.faults.labels import Label
 from edgefleet.launch.shard import ShardResult
-from edgefleet.report.history import FleetHistory, HistoryPoint
-from edgefleet.report.html.charts import Line, histogram, line_chart, sparkline
+from edgefleet.report.html.charts import histogram, sparkline, thin_states
 from edgefleet.report.html.faults import show_faults
 from edgefleet.report.html.markup import Markup, figure_cell, show_ms, show_number, table
 from edgefleet.report.html.page import Sentence, charts, document, head, section, tiles
@@ -16,6 +16,7 @@ from edgefleet.report.html.sections import (
     percentiles,
     show_about,
     show_causes,
+    show_course,
     show_devices,
     show_footer,
 )
@@ -24,13 +25,18 @@ from edgewire.run_record import RunRecord, count_seqs
 
 ALWAYS_SHOWN = 4
 """Columns of counts by kind."""
+LEAST_MS = 500
+"""Between two states of which a rate is told."""
 
 
-def run_page(result: ShardResult, history: FleetHistory) -> bytes:
-    """Return the report of a run that is over as HTML."""
+States = Sequence[dict[str, Any]]
+
+
+def run_page(result: ShardResult, states: States) -> bytes:
+    """Return the report of a run that is over as HTML; `states` are how it was over its time (`StatusSeries`)."""
     record = result.record
     failed = has_failed(record)
-    end_s = max((record.stopped_ms - record.started_ms) / 1000, history.points[-1].at_s)
+    end_s = (record.stopped_ms - record.started_ms) / 1000
     return document(
         f"Run of {record.scenario}: {'FAIL' if failed else 'OK'}",
         head(
@@ -41,9 +47,9 @@ def run_page(result: ShardResult, history: FleetHistory) -> bytes:
             _sentences(record),
         ),
         _tiles(result),
-        section("Over time", _over_time(history, end_s)),
+        section("Over time", show_course(record, states)),
         section("Latency", _latency(record)),
-        section("By kind", _kinds(record, history)),
+        section("By kind", _kinds(record, states)),
         section("Causes", show_causes(record)),
         section("Faults", _faults(record, result.labels, end_s)),
         section("Devices with trouble", show_devices(record)),
@@ -89,39 +95,6 @@ def _tiles(result: ShardResult) -> Markup:
     )
 
 
-def _over_time(history: FleetHistory, end_s: float) -> Markup:
-    points = history.points
-    shown = [
-        line_chart(
-            "Messages a second",
-            [
-                Line("due", history.rates(lambda point: point.emitted)),
-                Line("acknowledged or sent", history.rates(lambda point: point.delivered), "b"),
-            ],
-            end_s,
-        ),
-        line_chart("Devices connected", [Line("connected", [(one.at_s, one.connected) for one in points])], end_s),
-        line_chart("Latency, 99 % within (ms)", list(_latency_lines(history)), end_s, " ms"),
-    ]
-    if any(point.buffered for point in points):
-        waiting = [(one.at_s, one.buffered) for one in points]
-        shown.append(line_chart("Messages waiting in outboxes", [Line("waiting", waiting)], end_s))
-    if any(point.failed for point in points):
-        rates = history.rates(lambda point: point.failed)
-        shown.append(line_chart("Refused or dropped a second", [Line("refused or dropped", rates, "bad")], end_s))
-    return charts(*shown)
-
-
-def _latency_lines(history: FleetHistory) -> Iterator[Line]:
-    for name, colour in (("lag", "a"), ("puback", "b")):
-        found = []
-        for before, now in zip(history.points, history.points[1:], strict=False):
-            value = getattr(now, name).since(getattr(before, name)).percentile_ms(99)
-            if value is not None:
-                found.append((now.at_s, value))
-        yield Line({"lag": "due → handed over", "puback": "PUBLISH → PUBACK"}[name], found, colour)
-
-
 def _latency(record: RunRecord) -> Markup:
     return charts(
         *(
@@ -135,8 +108,9 @@ def _latency(record: RunRecord) -> Markup:
     )
 
 
-def _kinds(record: RunRecord, history: FleetHistory) -> Markup:
+def _kinds(record: RunRecord, states: States) -> Markup:
     rows: list[tuple[str, list[int], Markup]] = []
+    thinned = thin_states(states)
     names = ("devices", "emitted", "acknowledged", "refused", "at QoS 0", *(name for name, _ in CAUSES), "reconnects")
     for kind in [*sorted({device.kind for device in record.devices}), None]:
         found = [device for device in record.devices if kind in (device.kind, None)]
@@ -149,7 +123,7 @@ def _kinds(record: RunRecord, history: FleetHistory) -> Markup:
             *(sum(count_device(device) for device in found) for _, count_device in CAUSES),
             sum(device.reconnects for device in found),
         ]
-        rates = [rate for _, rate in history.rates(partial(_of_kind, kind))]
+        rates = [*_rates(thinned, kind)]
         shape = sparkline(rates, f"{kind or 'all'}: up to {max(rates, default=0):,.0f} a second")
         rows.append((kind or "all", counts, shape))
     # The first are always there; of the others, those that have something to say.
@@ -161,8 +135,16 @@ def _kinds(record: RunRecord, history: FleetHistory) -> Markup:
     )
 
 
-def _of_kind(kind: str | None, point: HistoryPoint) -> int:
-    return point.emitted if kind is None else point.by_kind.get(kind, 0)
+def _rates(states: States, kind: str | None) -> Iterator[float]:
+    """Yield how many messages a second were due between each two states."""
+    for before, now in pairwise(states):
+        counts = [
+            one["emitted"] if kind is None else one["kinds"].get(kind, {}).get("emitted", 0) for one in (before, now)
+        ]
+        span_ms = now["at_ms"] - before["at_ms"]
+        if span_ms >= LEAST_MS:  # in less, what is counted is not of the time between
+            # A worker that has died takes its numbers with it.
+            yield 1000 * max(0, counts[1] - counts[0]) / span_ms
 
 
 def _faults(record: RunRecord, labels: Iterable[Label], end_s: float) -> Markup:

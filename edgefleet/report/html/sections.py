@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import log
+from typing import Any
 
 from edgefleet import __version__
 from edgefleet.doctor.machine import Machine
-from edgefleet.report.html.charts import Bar
+from edgefleet.report.html.charts import Bar, run_charts
 from edgefleet.report.html.markup import Markup, element, figure_cell, join, show_ms, show_number, table
 from edgefleet.report.html.page import facts
 from edgewire.clock import iso_ms
@@ -47,6 +48,13 @@ def show_causes(record: RunRecord, more: Iterable[tuple[str, Mapping[str, int | 
         total = sum(count or 0 for count in by_kind.values())
         rows.append([name, *(show_number(by_kind.get(kind) or 0) for kind in kinds), show_number(total)])
     return table("Messages by cause and kind of device", ["cause", *kinds, "all"], rows)
+
+
+def show_course(record: RunRecord, states: Sequence[dict[str, Any]]) -> Markup:
+    """Return how a run was over its time, by what it has told of itself meanwhile."""
+    if not states:
+        return element("p", "The run has left no time line in its folder.", class_="quiet")
+    return run_charts(states, record.started_ms, max(record.stopped_ms, states[-1]["at_ms"]))
 
 
 def show_devices(record: RunRecord, sinks: Mapping[str, Mapping[str, int]] | None = None) -> Markup:
@@ -125,7 +133,7 @@ def show_about(record: RunRecord, more: Iterable[tuple[str, object]] = (), *, ma
 def show_footer() -> Markup:
     """Return when and by what the page was made."""
     return element("footer", f"Made by edgefleet {__version__} at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC. "
-                             "This page is complete in itself: it loads nothing and runs no script.")  # fmt: skip
+                             "This page is complete in itself: it loads nothing.")  # fmt: skip
 
 
 def group_buckets(histogram: Mapping[str, object]) -> list[Bar]:

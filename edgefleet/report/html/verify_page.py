@@ -1,6 +1,7 @@
 """Makes the report of a verification: what arrived of what a run sent, when, how late, and what is missing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from devices.faults.labels import Label
 from edgefleet.report.html.charts import Bar, Line, histogram, line_chart, sparkline
@@ -10,6 +11,7 @@ from edgefleet.report.html.page import Sentence, charts, document, head, section
 from edgefleet.report.html.sections import (
     show_about,
     show_causes,
+    show_course,
     show_devices,
     show_first,
     show_footer,
@@ -24,9 +26,14 @@ _STATES = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.INCOMPLETE: "warn"
 
 
 def verify_page(
-    verdict: RunVerdict, record: RunRecord, labels: Iterable[Label], services: Mapping[str, str], late_after_ms: int
+    verdict: RunVerdict,
+    record: RunRecord,
+    labels: Iterable[Label],
+    services: Mapping[str, str],
+    late_after_ms: int,
+    states: Sequence[dict[str, Any]] = (),
 ) -> bytes:
-    """Return the report as HTML; `services` has where each sink was read."""
+    """Return the report as HTML; `services` has where each sink was read, `states` how the run was over its time."""
     end_s = _end_s(verdict, record)
     return document(
         f"{verdict.outcome.value}: run {verdict.run_id}",
@@ -40,6 +47,7 @@ def verify_page(
         _tiles(verdict),
         section("Over time", charts(*(_rates(name, sink, end_s) for name, sink in verdict.sinks.items()))),
         section("Latency", charts(*_latencies(verdict))),
+        section("The run over its time", show_course(record, states)),
         section("By kind", _kinds(verdict)),
         section("Causes", show_causes(record, _causes(verdict, late_after_ms)), *_missing(verdict)),
         section("Faults", show_faults(record, labels, end_s)),
@@ -108,7 +116,7 @@ def _rates(name: str, sink: SinkVerdict, end_s: float) -> Markup:
         f"Messages a second, {name}",
         [
             Line("due", _per_second(rates.due, rates.due_width_ms)),
-            Line("arrived", _per_second(rates.arrived, rates.arrived_width_ms), "b"),
+            Line("arrived", _per_second(rates.arrived, rates.arrived_width_ms), "orange"),
         ],
         end_s,
     )

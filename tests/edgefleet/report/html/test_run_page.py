@@ -6,12 +6,13 @@ import pytest
 
 from devices.fleet.metrics import FleetSnapshot, Gauges, KindGauges
 from edgefleet.launch.shard import ShardResult
-from edgefleet.report.history import FleetHistory
 from edgefleet.report.html.markup import show_number
 from edgefleet.report.html.run_page import run_page
 from edgefleet.report.run_summary import summary_json
+from edgefleet.report.status_series import series_state
 from edgewire.run_record import DeviceRecord
 from tests.edgefleet.report.html.pages import read_page, require_self_contained
+from tests.edgefleet.report.series import bridge_of, status_at
 from tests.run_records import run_record
 
 
@@ -45,11 +46,8 @@ def result() -> ShardResult:
 
 
 def test_figures_are_those_of_the_json_and_the_page_loads_nothing(result: ShardResult) -> None:
-    history = FleetHistory()
-    for second in range(1, 20):
-        history.add(second, snapshot(10 * second))
-    history.close(20, result.final)
-    page = read_page(run_page(result, history))
+    states = [series_state(status_at(second), 1000) for second in range(20)]
+    page = read_page(run_page(result, states))
     require_self_contained(page)
     document = summary_json(result, "runs/1")
     assert {"devices", "emitted", "acknowledged", "dropped"} <= page.figures.keys()
@@ -58,22 +56,24 @@ def test_figures_are_those_of_the_json_and_the_page_loads_nothing(result: ShardR
     assert ">FAIL<" in page.text
     assert '<li class="bad">20 messages were dropped by full outboxes.</li>' in page.text
     assert "<li>Nothing was the limit.</li>" in page.text
-    assert "due: from 10 to 10" in page.text  # a second
-    assert "99 % within (ms). due → handed over: from 2" in page.text
+    assert [one["sent_per_s"] for one in page.chart("run")["states"]] == [10.0] * 20
+    assert page.chart("spark")["values"] == [10.0] * 19
+    assert sum(bar["count"] for bar in page.chart("From PUBLISH to PUBACK, of a sample, 200 values")["bars"]) == 200
 
 
 def test_a_run_without_devices_has_a_report() -> None:
-    page = read_page(run_page(ShardResult(record=run_record(), labels=[], final=FleetSnapshot()), FleetHistory()))
+    page = read_page(run_page(ShardResult(record=run_record(), labels=[], final=FleetSnapshot()), []))
     require_self_contained(page)
     assert page.figures["emitted"] == {"0"}
+    assert "has left no time line" in page.text
 
 
-def test_a_long_run_has_few_points_and_loses_no_count() -> None:
-    history = FleetHistory(most=40)
-    for tick in range(1, 5001):
-        history.add(tick, FleetSnapshot(emitted=7 * tick))
-    history.close(5000.5, FleetSnapshot(emitted=35_003))
-    assert 20 <= len(history.points) <= 41
-    assert history.points[-1].emitted == 35_003
-    rates = [round(rate, 1) for _, rate in history.rates(lambda point: point.emitted)]
-    assert set(rates) == {7.0}
+def test_a_long_run_has_few_points_and_keeps_what_was_wrong(result: ShardResult) -> None:
+    states = [series_state(status_at(second, broker_is_away=second == 700), 1000) for second in range(1500)]
+    states[500] |= {"bridge": bridge_of("open", 0.0)}
+    page = read_page(run_page(result, states))
+    drawn = page.chart("run")["states"]
+    assert 200 <= len(drawn) <= 400
+    assert sum(one["broker_is_away"] for one in drawn) == 1
+    assert page.text.count('<td class="n">yes</td>') == 1  # of the table beside it
+    assert len(page.text) < 250_000
