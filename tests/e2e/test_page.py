@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,10 +18,18 @@ import requests
 import yaml
 from paho.mqtt.publish import single
 
+from devices.faults.labels import Label
+from devices.fleet.metrics import FleetSnapshot
 from edgefleet.embedded import ManagedProcess, edgefleet_process, free_port
+from edgefleet.launch.shard import ShardResult
+from edgefleet.report.html.run_page import run_page
+from edgefleet.report.status_series import series_state
+from edgewire.run_record import DeviceRecord
 from tests.e2e.accessibility import grave_violations, load_axe
 from tests.edgefleet.control.test_recorded_run import leave_run
+from tests.edgefleet.report.series import bridge_of, status_at
 from tests.processes import not_outliving
+from tests.run_records import run_record
 from tests.services.fixtures import require_package, require_program
 
 pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.services]
@@ -306,6 +315,41 @@ def test_runs_that_are_over_are_looked_at(tmp_path: Path, request: pytest.Fixtur
             page.driver.find_element("css selector", '#run-choice option[value="../2/"]').click()
             until(lambda: "has no status.jsonl" in page.text("#time-why"), "nobody says why there is no time line")
             assert "gps scaled from 2 to 3" in page.text("#log-lines")
+
+
+def test_a_report_has_the_charts_of_the_page(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    evil = "</script><script>alert(1)</script>"
+    device = DeviceRecord(device_id=evil, kind=evil, site="s", boot=1, first_seq=0, last_seq=9, acknowledged=9)
+    final = FleetSnapshot(devices=1)
+    final.lag.add([2.0, 20.0, 30.0] * 100)
+    record = replace(run_record(device), lag_ms=final.lag.to_json())
+    label = Label(
+        device_id=evil, kind=evil, boot=1, type="dropout", fields=(), parameters={}, layer="transport",
+        start_ms=record.sim_started_ms + 1000, end_ms=record.sim_started_ms + 9000, first_seq=1, last_seq=2, messages=2,
+    )  # fmt: skip
+    times = [record.started_ms + 1000 * second for second in range(40)]
+    states = [series_state(status_at(second, at_ms=ms), 1000) for second, ms in enumerate(times)]
+    states[20] |= {"broker_is_away": True, "bridge": bridge_of("open", 3.0)}
+    path = tmp_path / "report.html"
+    path.write_bytes(run_page(ShardResult(record=record, labels=[label], final=final), states))
+    with browsing(path.as_uri(), width=390) as page:
+        labels = page.driver.execute_script(
+            "return [...document.querySelectorAll('.chart[aria-label]')].map((one) => one.ariaLabel)"
+        )
+        (rate,) = [one for one in labels if one.startswith("Messages a second. ")]
+        assert rate == "Messages a second. taken: from 10 to 10, at the end 10. sent: from 10 to 10, at the end 10."
+        assert any(one.startswith("Bridge: messages a second") for one in labels)
+        assert any(f"{evil}, 1.0 s to 9.0 s" in one for one in labels)
+        assert any("300 values; p50 20" in one for one in labels)
+        for drawn in ("#chart-rate .line.orange", "#chart-rate .band", "#chart-lag .axis", "rect.violet", "rect.blue"):
+            assert page.driver.find_elements("css selector", drawn), drawn
+        width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert page.driver.execute_script(width), "it is wider than a phone"
+        if (axe := load_axe(request.config.cache.mkdir("axe-core"))) is not None:
+            page.driver.set_script_timeout(60)
+            assert grave_violations(page.driver, axe, "light") == []
+            assert grave_violations(page.driver, axe, "dark", "color-contrast") == []
+        assert page.complaints() == []
 
 
 def test_the_pictures_of_the_documents_can_be_taken_again(tmp_path: Path) -> None:
