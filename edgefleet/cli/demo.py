@@ -41,6 +41,7 @@ def command(
     from edgefleet import demo
     from edgefleet.cli.signals import run_async, until_signal
     from edgefleet.control.live import LiveControl
+    from edgefleet.report.series_writer import SeriesWriter
     from edgefleet.verify import print_verdict
 
     start_logging(log_level)
@@ -70,6 +71,7 @@ def command(
                 bridge=services.bridge,
                 ingest=services.ingest,
                 on_listening=on_listening,
+                series=SeriesWriter(folder),
             )
         arrivals = demo.read_kafka_along(services, folder)
         record = run_async(until_signal(lambda stop: demo.run_fleet(services, seconds, stop, people, arrivals, live)))
