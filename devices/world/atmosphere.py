@@ -34,8 +34,8 @@ _FEWER_WAVES = 28
 _WITH_PRESSURE, _AHEAD = -0.5, -0.866
 # Cold air overtakes warm air by so many hours a deviation.
 _STEEPENING_MS = 5 * HOUR_MS
-# What is carried by the wind within hours: cells of 1.5 degrees at 0.4 degrees an hour.
-_CELL_DEG, _EASTWARD_DEG_PER_MS = 1.5, 0.4 / HOUR_MS
+# What passes within hours: cells of 0.6 degrees at 0.16 degrees an hour, so that JFK and Newark differ as they do.
+_CELL_DEG, _EASTWARD_DEG_PER_MS = 0.6, 0.16 / HOUR_MS
 _SHOWER_MS, _BREATH_MS, _GUST_MS = 6 * HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS
 _PERIODS_MS = np.array([_SHOWER_MS, _BREATH_MS, _BREATH_MS, _BREATH_MS, _GUST_MS])
 _BREATH_C, _BREATH_DEW_C, _BREATH_HPA = 0.41, 0.64, 0.20
@@ -52,6 +52,9 @@ _DEW_COURSE = 0.025
 _JITTER_DEG = 9.0
 # A shower by day brings air down that is cooler by this much of what the sun has heated.
 _DOWNDRAUGHT_PER_K = 0.45
+# On a coast it is warmer or cooler for a day or two, as the wind is from the land or the sea: by so much of the
+# deviation from one day to another.
+_SHORE_WIND = 0.35
 # The sea's breeze: from when on, within how long, and what it takes of the heat above so much; it is moist.
 _BREEZE_FROM_H, _BREEZE_RISES_H, _BREEZE_JITTER_H = 11.0, 1.0, 1.2
 _BREEZE_SHARE, _BREEZE_ABOVE_K, _BREEZE_DEW = 0.28, 0.5, 0.5
@@ -180,6 +183,7 @@ class WaveAtmosphere:
             + month["spread_c"] * state.warmth
             + heated * course
             - breeze
+            + _SHORE_WIND * month["spread_c"] * self._coast[sites] * state.jitter
             + (_BREATH_C * month["quiver"] + _CONVECTION_C_PER_K * np.maximum(heated * course, 0)) * quiver[0]
         )
         dew_point = (

@@ -1,0 +1,165 @@
+"""`python -m benchmarks.realism`: writes tables and pictures of docs/realism.md; `--quick` prints a short form."""
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.realism import detectors, judges, plots, stations
+from benchmarks.realism.weather_statistics import day_statistics, year_statistics
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "realism.md"
+BEGIN, END = "<!-- written by make realism: begin -->", "<!-- written by make realism: end -->"
+SEEDS = ((101, 102), (103, 104))
+"""Pairs: what a judge learns from, and what it is tested on."""
+
+
+def main() -> None:
+    """Write the page, or print what a short form has of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one station, one judge, one seed; print it")
+    parser.add_argument("--epw", type=Path, help="print a year of another station, in the format of EnergyPlus")
+    parser.add_argument("--climate", default="Cfa", help="Köppen's class of that station")
+    parser.add_argument("--coast", type=float, default=0.0, help="of that station")
+    options = parser.parse_args()
+    if options.quick:
+        station = stations.airport("JFK")
+        print("\n".join(statistics_table([station], SEEDS[:1])))
+        print("\n".join(judges_table([station], SEEDS[:1], judges.JUDGES[:1])))
+    elif options.epw:
+        station = stations.energyplus(options.epw, options.climate, options.coast)
+        print("\n".join(statistics_table([station], SEEDS)))
+        print("\n".join(judges_table([station], SEEDS, judges.JUDGES)))
+    else:
+        write_page()
+
+
+def write_page() -> None:
+    """Write tables and pictures between the marks of the page."""
+    found = [make() for make in stations.STATIONS.values()]
+    lines = [
+        f"Emulated are means of the seeds {_numbers()}, which no test has.",
+        "",
+        *statistics_table(found, SEEDS),
+        "",
+        *seattle_table(SEEDS),
+        "",
+        "![Two weeks of January and July, real and emulated](images/realism-weeks.svg)",
+        "",
+        "![A usual day, changes and autocorrelation, real and emulated](images/realism-spread.svg)",
+        "",
+        "### What judges make of it",
+        "",
+        *judges_table(found, SEEDS, judges.JUDGES),
+        "",
+        "### Faults in real and in emulated air",
+        "",
+        *faults_table(SEEDS),
+    ]
+    real = found[0]
+    emulated = real.emulated(SEEDS[0][0], real.normals())
+    plots.draw_fortnights(DOCS / "images" / "realism-weeks.svg", real.name, real.readings, emulated)
+    plots.draw_spread(DOCS / "images" / "realism-spread.svg", real.name, real.readings, emulated)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
+    print(f"{PAGE} and its pictures are written")
+
+
+def statistics_table(found: list[stations.Station], seeds: tuple[tuple[int, int], ...]) -> list[str]:
+    """Return statistic, and for each station real | emulated."""
+    columns = {}
+    for station in found:
+        normals = station.normals()
+        columns[f"{station.name}, real"] = dict(year_statistics(station.readings))
+        emulated = (station.emulated(seed, normals) for pair in seeds for seed in pair)
+        columns[f"{station.name}, emulated"] = _mean(map(year_statistics, emulated))
+    return _table("statistic", columns)
+
+
+def seattle_table(seeds: tuple[tuple[int, int], ...]) -> list[str]:
+    """Return the same of the days of Seattle, with a judge over windows of ten days."""
+    real = stations.seattle_days()
+    emulated = {seed: stations.emulated_seattle_days(seed) for pair in seeds for seed in pair}
+    columns = {
+        "Seattle 2012 to 2015, real": dict(day_statistics(real)),
+        "`Csb`, emulated": _mean(map(day_statistics, emulated.values())),
+    }
+    judge = judges.Judge("random forest, ten days of highest and lowest", judges.forest, 10)
+    columns["`Csb`, emulated"][f"area under the curve: {judge.name}"] = float(
+        np.mean([judges.area_under_curve(judge, real, emulated[one], emulated[other], 1) for one, other in seeds])
+    )
+    return _table("statistic", columns)
+
+
+def judges_table(
+    found: list[stations.Station], seeds: tuple[tuple[int, int], ...], chosen: Iterable[judges.Judge]
+) -> list[str]:
+    """Return judge, and for each station the area under the curve, with two real ones for comparison."""
+    years = {}
+    for station in found:
+        normals = station.normals()
+        for seed in {seed for pair in seeds for seed in pair}:
+            years[station.name, seed] = station.emulated(seed, normals)
+            years[f"{station.name}, `world: 1`", seed] = station.emulated(seed, "temperate", 1)
+    columns: dict[str, dict[str, float]] = {}
+    for number, judge in enumerate(chosen):
+        for station in found:
+            names = [station.name] if number else [station.name, f"{station.name}, `world: 1`"]
+            for name in names:
+                auc = [
+                    judges.area_under_curve(judge, station.readings, years[name, one], years[name, other])
+                    for one, other in seeds
+                ]
+                columns.setdefault(name, {})[judge.name] = float(np.mean(auc))
+        if {"JFK", "EWR"} <= {station.name for station in found}:
+            here, other = (stations.airport(name).readings for name in ("JFK", "EWR"))
+            columns.setdefault("JFK and EWR, both real", {})[judge.name] = judges.area_under_curve(
+                judge, here, other, other
+            )
+    return _table("area under the curve", columns)
+
+
+def faults_table(seeds: tuple[tuple[int, int], ...]) -> list[str]:
+    """Return detector and fault, and the area under the curve in real air and in emulated air, with its spread."""
+    here, neighbour = stations.airport("JFK"), stations.airport("EWR")
+    real = {(detector, fault): auc for detector, fault, auc in
+            detectors.detection(here.readings, neighbour.readings, seeds[0][0])}  # fmt: skip
+    emulated: dict[tuple[str, str], list[float]] = {}
+    for pair in seeds:
+        for seed in pair:
+            years = detectors.pair_of_airports(seed, here, neighbour)
+            for detector, fault, auc in detectors.detection(*years, seeds[0][0]):
+                emulated.setdefault((detector, fault), []).append(auc)
+    lines = ["| detector | fault | real | emulated | difference |", "|---|---|---|---|---|"]
+    for (detector, fault), auc in real.items():
+        found = emulated[detector, fault]
+        mean = float(np.mean(found))
+        spread = f"{mean:.2f} ({min(found):.2f} to {max(found):.2f})"
+        lines.append(f"| {detector} | {fault} | {auc:.2f} | {spread} | {mean - auc:+.2f} |")
+    return lines
+
+
+def _numbers() -> str:
+    return ", ".join(str(seed) for pair in SEEDS for seed in pair)
+
+
+def _table(title: str, columns: dict[str, dict[str, float]]) -> list[str]:
+    labels = list(dict.fromkeys(label for column in columns.values() for label in column))
+    lines = [f"| {title} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for label in labels:
+        cells = (f"{column[label]:.2f}" if label in column else "" for column in columns.values())
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _mean(years: Iterable[Iterator[tuple[str, float]]]) -> dict[str, float]:
+    rows = pd.DataFrame([dict(year) for year in years])
+    return {str(label): float(value) for label, value in rows.mean().items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The short form of `make realism`: the tables beside real weather, and faults found as easily in either."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.realism import detectors, judges, stations
+from benchmarks.realism.__main__ import BEGIN, END, PAGE, statistics_table
+from benchmarks.realism.weather_statistics import day_statistics, year_statistics
+from devices.world.world import MonthlyClimate
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+SEED = 31
+# Years and places differ by so much: JFK, Newark and Greensboro by up to a fifth, and one year of ours from another.
+WITHIN = {
+    "pressure, sd of the change in 3 h (hPa)": 0.3,
+    "pressure, autocorrelation at 12 h": 0.1,
+    "humidity, mean in summer (%)": 7,
+    "daily temperature anomaly, lag of a day": 0.2,
+    "range of the day, July (°C)": 1.8,
+    "temperature, sd of the change in 1 h (°C)": 0.2,
+    "temperature and dew point, correlation in winter": 0.15,
+    "semidiurnal tide (hPa)": 0.15,
+}
+
+
+@pytest.fixture(scope="module")
+def normals() -> MonthlyClimate:
+    return stations.airport("JFK").normals()
+
+
+def test_a_year_of_ours_has_the_statistics_of_the_real_one(normals: MonthlyClimate) -> None:
+    station = stations.airport("JFK")
+    real = dict(year_statistics(station.readings))
+    ours = dict(year_statistics(station.emulated(SEED, normals)))
+    for name, within in WITHIN.items():
+        assert ours[name] == pytest.approx(real[name], abs=within), name
+
+
+def test_a_forest_hardly_tells_ours_from_the_real_one_but_the_first_worlds(normals: MonthlyClimate) -> None:
+    station = stations.airport("JFK")
+    judge = judges.Judge("short", lambda: judges.RandomForestClassifier(30, random_state=0, n_jobs=1), 1)
+
+    def auc(climate: str | MonthlyClimate, version: int) -> float:
+        learnt, tested = (station.emulated(seed, climate, version) for seed in (SEED, SEED + 1))
+        return judges.area_under_curve(judge, station.readings, learnt, tested)
+
+    assert auc(normals, 2) < 0.8
+    assert auc("temperate", 1) > 0.95
+
+
+def test_faults_are_found_as_easily_in_ours_as_in_the_real_one() -> None:
+    here, neighbour = stations.airport("JFK"), stations.airport("EWR")
+    spike, stuck = detectors.FAULTS["spike"], detectors.FAULTS["stuck"]
+    faulty, wrong = detectors.with_fault(here.readings, spike, SEED)
+    changed = (faulty != here.readings) & here.readings.notna()
+    assert changed.temperature_c.to_numpy()[wrong].mean() > 0.9
+    assert not changed[["humidity", "pressure_hpa"]].any(axis=None)
+    faulty, wrong = detectors.with_fault(here.readings, stuck, SEED)
+    assert faulty.temperature_c[wrong].groupby(faulty.index[wrong].date).nunique().max() == 1
+
+    def found(pair: tuple[object, object]) -> dict[tuple[str, str], float]:
+        return {(detector, fault): auc for detector, fault, auc in detectors.detection(*pair, SEED)}  # type: ignore[misc,arg-type]
+
+    real, ours = found((here.readings, neighbour.readings)), found(detectors.pair_of_airports(SEED, here, neighbour))
+    assert real.keys() == ours.keys()
+    for key, auc in real.items():
+        assert ours[key] == pytest.approx(auc, abs=0.12), key
+
+
+def test_the_page_has_the_tables_that_the_command_writes() -> None:
+    written = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    names = [name for name, _ in day_statistics(stations.seattle_days())]
+    names += [line.split("|")[1].strip() for line in statistics_table([stations.airport("JFK")], ((SEED, SEED),))[2:]]
+    names += [judge.name for judge in judges.JUDGES] + list(detectors.DETECTORS)
+    for name in names:
+        assert f"| {name} |" in written
+    for picture in re.findall(r"\((images/[^)]+)\)", written):
+        assert (Path(PAGE).parent / picture).stat().st_size < 300_000
