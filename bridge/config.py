@@ -18,7 +18,7 @@ from bridge.loss_detection.config import WatchConfig
 from bridge.message.config import RAW_FORMAT, SubscriptionConfig
 from bridge.routing.config import RouteConfig, valid_topic_filter
 from bridge.routing.table import contract_routes, possible_routes
-from bridge.sinks.registry import SINKS
+from bridge.sinks.registry import SINK_FAULTS, SINKS
 from bridge.sinks.settings import SinkConfig
 from bridge.source.config import MqttConfig
 from bridge.spool.config import SpoolConfig
@@ -124,6 +124,14 @@ class BridgeConfig(_Sinks):
     """How long the sinks may take to finish what they have begun."""
     drain_timeout: Annotated[DurationMs, Field(ge=0)] = 300_000
     """How long a drain may take until nothing is pending."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sinks_are_there(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Say of a sink why its plug-in cannot be used, and not that there is no such key."""
+        if broken := next((name for name in values if name in SINK_FAULTS and name not in SINKS), None):
+            raise located_error((broken,), SINK_FAULTS[broken])
+        return values
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 """Finds what other packages bring, by their entry points; one that is broken is told, and is in nobody's way."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
@@ -25,6 +26,33 @@ class FoundPlugins(Generic[Value]):
     loaded: tuple[Plugin[Value], ...]
     faults: dict[str, str]
     """Name of an entry point -> why it cannot be used, in a sentence that names it and its package."""
+
+    def named(self, name_of: Callable[[Value], str], taken: Collection[str]) -> "NamedPlugins[Value]":
+        """Return them by their names; one whose name is among those `taken`, or is another's, is a fault."""
+        values: dict[str, Value] = {}
+        faults = dict(self.faults)
+        for plugin in self.loaded:
+            name = name_of(plugin.value)
+            if name in taken or name in values:
+                owner = "comes with edgefleet" if name in taken else "is of another plug-in"
+                faults[plugin.name] = f"{plugin.said} cannot be used: '{name}' {owner}"
+            else:
+                values[name] = plugin.value
+        return NamedPlugins(values, faults)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPlugins(Generic[Value]):
+    """Holds what the entry points of a group bring, by the names under which it is used."""
+
+    values: dict[str, Value]
+    faults: dict[str, str]
+    """As in `FoundPlugins`."""
+
+    def told(self, name: str) -> str:
+        """Return why there is nothing of a name, to be said behind that: of the plug-in that has it, or of all."""
+        told = [self.faults[name]] if name in self.faults else list(self.faults.values())
+        return "".join(f"; {fault}" for fault in told)
 
 
 def load_plugins(group: str, expected: type[Value]) -> FoundPlugins[Value]:

@@ -67,6 +67,10 @@ NOT_RUN = {
 """First words of commands that are not run, and what is tested instead; clusters are in tests/edgefleet/launch."""
 
 
+SITE = "site-packages"
+"""Below a document's folder: where a package of ours that it installs goes."""
+
+
 def fenced(document: Path, languages: set[str]) -> list[str]:
     """Return the fenced blocks of a document that are in these languages, in their order."""
     return [body for language, body in FENCE.findall(document.read_text(encoding="utf-8")) if language in languages]
@@ -116,7 +120,7 @@ class Terminal:
             # Where a command names no broker, as one without a file may not, it is the test's.
             "EDGEFLEET_BROKER": self.replacements.get("mqtt://127.0.0.1:1883", "mqtt://127.0.0.1:1883"),
             "PATH": f"{binaries}:{os.environ['PATH']}:/usr/sbin",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder / SITE)]),
         }
 
     def run_all(self, document: str, *, before: Callable[[str], None] = lambda _: None) -> None:
@@ -132,6 +136,10 @@ class Terminal:
     def run(self, command: str) -> None:
         """Run a command; fails the test unless it exits with 0."""
         is_example = command.startswith("python examples/")
+        is_package = command.startswith("pip install ./")
+        if is_package:
+            pip = f"{sys.executable} -m pip install --no-index --no-build-isolation --no-deps --target {SITE}"
+            command = command.replace("pip install", pip, 1)
         if ((first := command.split()[0]) in NOT_RUN and not is_example) or "--ray" in command:
             self._look_at(first, command)
             return
@@ -251,7 +259,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     with ExitStack() as stack:
 
         def open_terminal(**replacements: str) -> Terminal:
-            ports = {"9464": str(free_port()), "9465": str(free_port()), "8000": str(free_port())}
+            ports = {port: str(free_port()) for port in ("9464", "9465", "8000", "8001")}
             opened = Terminal(tmp_path, {**replacements, **ports, **SHORTER})
             for name in ("scenarios", "deploy", "examples"):
                 shutil.copytree(ROOT / name, tmp_path / name)

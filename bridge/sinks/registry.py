@@ -12,6 +12,7 @@ from bridge.sinks.http.sink import HttpSink
 from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
 from edgewire.clock import Clock
 from edgewire.extras import require_kafka
+from edgewire.plugins import load_plugins
 
 
 def _build_kafka_sink(config: Any, targets: Sequence[Any], name: str, clock: Clock) -> Sink:
@@ -22,7 +23,7 @@ def _build_kafka_sink(config: Any, targets: Sequence[Any], name: str, clock: Clo
     return KafkaSink(config, targets, name, clock)
 
 
-SINKS: Mapping[str, SinkKind] = MappingProxyType(
+_OWN: Mapping[str, SinkKind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
@@ -32,4 +33,16 @@ SINKS: Mapping[str, SinkKind] = MappingProxyType(
         )
     }
 )
-"""Name -> sink. The name is the key of its settings and of its target in a route."""
+_TAKEN = frozenset(
+    {"broker", "client_id", "subscriptions", "mqtt", "watch", "tracing", "spool", "dead_letters", "routes", "kinds"}
+    | {"admin", "topic", "match", "drop", "sample", "validate", "schema", "expired"}
+)
+"""Keys of the configuration, and of a route, that are none of sinks."""
+_ADDED = load_plugins("edgefleet.sinks", SinkKind).named(lambda kind: kind.name, _TAKEN.union(_OWN))
+
+SINKS: Mapping[str, SinkKind] = MappingProxyType({**_OWN, **_ADDED.values})
+"""Name -> sink: those of edgefleet, and those of plug-ins. The name is the key of its settings and of its target in a
+route."""
+
+SINK_FAULTS: Mapping[str, str] = MappingProxyType(_ADDED.faults)
+"""Name of a plug-in -> why its sink cannot be used."""

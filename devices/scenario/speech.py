@@ -19,7 +19,7 @@ from edgewire.dialects.own_encoder import OwnFormatEncoder
 from edgewire.dialects.own_format import known_fields, mapped_fields
 from edgewire.dialects.payload_template import braced_names, compile_payload, named_in
 from edgewire.dialects.reading_lists import has_each
-from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.registry import DIALECTS, unknown_dialect
 from edgewire.dialects.topic_check import shown_topic, text_fault, topic_fault
 from edgewire.messages import CONTRACT, Channel
 from edgewire.messages.topics import ROOT
@@ -130,7 +130,8 @@ def read_dialect(
         names = (NATIVE_DIALECT, *spoken)
         if name == "homeassistant":
             raise ValueError("Home Assistant's discovery goes with any dialect: write `discovery: homeassistant`")
-        raise ValueError(f"there is no dialect '{name}'{closest(str(name), names)}; there are {', '.join(names)}")
+        said = f"there is no dialect '{name}'{closest(str(name), names)}; there are {', '.join(names)}"
+        raise ValueError(said + unknown_dialect(str(name)))
     try:
         given = found.options.model_validate(options)
     except ValidationError as error:

@@ -6,14 +6,16 @@ since: kinds of plug-ins (`KindPlugin`, by the entry point `edgefleet.kinds`), a
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 
+from devices.sensors.guard import guarded
 from devices.sensors.kind import DeviceKind, KindPlugin
 from edgewire.config_errors import closest
 from edgewire.dialects.entities import add_entities
 from edgewire.errors import ConfigError
 from edgewire.messages import CONTRACT
-from edgewire.plugins import load_plugins
+from edgewire.plugins import Plugin, load_plugins
 
 _SENSORS = "devices.sensors"
 GROUP = "edgefleet.kinds"
@@ -51,7 +53,7 @@ class KindTable(Mapping[str, DeviceKind]):
         self._faults = dict(found.faults)
         for plugin in found.loaded:
             try:
-                self.add(plugin.value)
+                self._add_guarded(plugin)
             except ConfigError as error:
                 self._faults[plugin.name] = f"{plugin.said} cannot be used: {error}"
 
@@ -63,6 +65,13 @@ class KindTable(Mapping[str, DeviceKind]):
 
     def __len__(self) -> int:
         return len(self._kinds)
+
+    def _add_guarded(self, plugin: Plugin[KindPlugin]) -> None:
+        brought = plugin.value
+        if brought.kind.name in self._kinds and not CONTRACT.is_reserved(brought.kind.name):
+            raise ConfigError(f"kind '{brought.kind.name}' is of another plug-in")
+        fields = frozenset(name for message in brought.contract.messages for name in message.model.model_fields)
+        self.add(replace(brought, kind=guarded(brought.kind, fields, plugin.said)))
 
     def declare(self, plugin: KindPlugin) -> None:
         """Add a kind that a scenario declares; it is not there for scenarios that do not.

@@ -1,13 +1,9 @@
-"""The dialects there are, by name."""
+"""The dialects there are, by name: edgefleet's own, and those of plug-ins."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-from edgewire.config import Config
-from edgewire.dialects.base import DialectDecoder
-from edgewire.dialects.encoder import DialectEncoder
+from edgewire.dialects.dialect import Dialect
 from edgewire.dialects.esphome import EsphomeDecoder, EsphomeEncoder, EsphomeOptions
 from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
@@ -15,34 +11,9 @@ from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
 from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
 from edgewire.dialects.zigbee2mqtt import Zigbee2MqttDecoder, Zigbee2MqttOptions
 from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
+from edgewire.plugins import load_plugins
 
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """A dialect, as everything that lists dialects knows it."""
-
-    name: str
-    options: type[Config]
-    decoder: Callable[[Any], DialectDecoder]
-    """Called with the options; a decoder learns, so each use has its own."""
-    encoder: Callable[[Any, str], DialectEncoder] | None = None
-    """Called with the options and the kind of the devices; None where the dialect is only read. Raises `DialectError`
-    for a kind that makes no sense in it."""
-    qos: int = 1
-    """Of the readings of emulated devices, where their group says nothing."""
-    interval_ms: int | None = None
-    """Between their readings, likewise; None: as for the message contract."""
-    has_gateways: bool = False
-    """Whether its devices speak over the connection of a gateway."""
-    reports_on_change: bool = True
-    """Whether its devices may tell a reading when it differs, and not only at an interval."""
-    has_parts: bool = False
-    """Whether sensors of several kinds in one device have messages of their own."""
-    any_topic: bool = False
-    """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
-
-
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+_OWN: Mapping[str, Dialect] = MappingProxyType(
     {
         dialect.name: dialect
         for dialect in (
@@ -74,4 +45,13 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         )
     }
 )
-"""Name -> dialect. A further one is a file and a line here."""
+"""A further one is a file and a line here."""
+_ADDED = load_plugins("edgefleet.dialects", Dialect).named(lambda dialect: dialect.name, [*_OWN, "edgefleet", "none"])
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({**_OWN, **_ADDED.values})
+"""Name -> dialect."""
+
+
+def unknown_dialect(name: str) -> str:
+    """Return what is to be said behind the name of a dialect that there is not: why a plug-in's cannot be used."""
+    return _ADDED.told(name)

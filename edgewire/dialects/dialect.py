@@ -1,0 +1,34 @@
+"""A dialect, as everything that lists dialects knows it; `registry` lists them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgewire.config import Config
+from edgewire.dialects.base import DialectDecoder
+from edgewire.dialects.encoder import DialectEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A dialect, as everything that lists dialects knows it."""
+
+    name: str
+    options: type[Config]
+    decoder: Callable[[Any], DialectDecoder]
+    """Called with the options; a decoder learns, so each use has its own."""
+    encoder: Callable[[Any, str], DialectEncoder] | None = None
+    """Called with the options and the kind of the devices; None where the dialect is only read. Raises `DialectError`
+    for a kind that makes no sense in it."""
+    qos: int = 1
+    """Of the readings of emulated devices, where their group says nothing."""
+    interval_ms: int | None = None
+    """Between their readings, likewise; None: as for the message contract."""
+    has_gateways: bool = False
+    """Whether its devices speak over the connection of a gateway."""
+    reports_on_change: bool = True
+    """Whether its devices may tell a reading when it differs, and not only at an interval."""
+    has_parts: bool = False
+    """Whether sensors of several kinds in one device have messages of their own."""
+    any_topic: bool = False
+    """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
