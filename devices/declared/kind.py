@@ -18,9 +18,10 @@ from edgewire.errors import ConfigError
 from edgewire.messages.declared import DeclaredField, declared_contract
 
 _MEMORY_BYTES = 2**10
+"""An estimate: no field keeps anything of a device."""
 _COLOUR = "magenta"
-_FIRST_S, _FIELD_S = 15e-6, 4e-6
-"""Processor time of a reading, and of each of its fields: measured one reading at a time, as in a live run."""
+_FIRST_S, _FIELD_S = 3e-6, 5e-6
+"""Processor time of a reading, and of each of its fields: measured with six generators, 64 readings at once."""
 
 
 def declared_kinds(values: Any) -> dict[str, KindConfig]:
