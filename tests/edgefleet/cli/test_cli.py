@@ -237,7 +237,7 @@ def test_a_run_that_is_killed_leaves_what_each_device_had_sent(
     record = RunRecord.load(tmp_path / "run")
     assert (record.state, record.shards, record.unaccounted) == ("running", [(0, 1)], [])
     assert record.totals["acknowledged"] > 30
-    assert {entry.name for entry in (tmp_path / "run").iterdir()} == {"run.json", "scenario.yaml"}
+    assert {one.name for one in (tmp_path / "run").iterdir()} == {"run.json", "scenario.yaml", "status.jsonl"}
 
 
 @pytest.mark.slow
