@@ -1,12 +1,14 @@
 """Implements `edgefleet web`: the page of runs that are over, or go on elsewhere, by the files that they leave."""
 
-import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgefleet.cli.common import LogLevel, RunFolders, start_logging
 from edgefleet.cli.control_options import ControlTokenFile, parse_control
+
+if TYPE_CHECKING:
+    import asyncio
 
 DEFAULT_ADDRESS = "8089"
 
@@ -41,7 +43,7 @@ def command(
     assert config is not None
     found = load_runs(runs)
 
-    async def serve(stop: asyncio.Event) -> None:
+    async def serve(stop: "asyncio.Event") -> None:
         async with served_records(config, found) as url:
             plural = "" if len(found) == 1 else "s"
             echo(f"page of {len(found)} run{plural}: {url}/ (Ctrl-C ends it)")
