@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+pytestmark = pytest.mark.documents
 ROOT = Path(__file__).parents[1]
 SCENARIO = """\
 seed: 3

@@ -10,7 +10,7 @@ from benchmarks.realism.__main__ import BEGIN, END, PAGE, statistics_table
 from benchmarks.realism.weather_statistics import day_statistics, year_statistics
 from devices.world.world import MonthlyClimate
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.documents, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 SEED = 31
 # Years and places differ by so much: JFK, Newark and Greensboro by up to a fifth, and one year of ours from another.
