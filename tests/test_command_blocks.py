@@ -200,10 +200,14 @@ class Terminal:
         self._background.append((command, process))
         port = None if "edgefleet broker" in command else re.search(r"--(?:port|metrics) (\d+)", command)
         controlled = re.search(r"--control \S*?(\d+)(?: |$)", command)
+        bridge_port = self._admin_port(command)
 
         def is_ready() -> bool:
             if controlled:
                 return can_be_controlled(int(controlled[1]))
+            if bridge_port:
+                # What is published before its first subscription is kept for nobody.
+                return answers(f"http://127.0.0.1:{bridge_port}/readyz")
             return answers(f"http://127.0.0.1:{port[1]}/metrics") if port else handles_sigterm(process.pid)
 
         deadline = time.monotonic() + 60
@@ -211,6 +215,14 @@ class Terminal:
             assert process.poll() is None, f"{command}: {process.communicate()[1].decode()}"
             assert time.monotonic() < deadline, f"{command}: is not ready"
             time.sleep(0.05)
+
+    def _admin_port(self, command: str) -> int:
+        """Return where the bridge of a command tells whether it is ready; 0 of another command, or where nowhere."""
+        found = re.search(r"edgefleet bridge run (\S+\.yaml)", command)
+        if found is None:
+            return 0
+        config = yaml.safe_load((self.folder / found[1]).read_text(encoding="utf-8"))
+        return int((config.get("admin") or {}).get("port") or 0)
 
     def _renders(self, command: list[str]) -> None:
         """Fail the test unless a command prints manifests that Kubernetes would take."""
