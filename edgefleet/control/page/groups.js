@@ -38,7 +38,7 @@ function groupRow({ group, kind, devices, interval, can_scale, standby }) {
     button.addEventListener("click", () => perform({ action, group }));
     more.append(button, " ");
   }
-  const label = element("label", " stand by for real sensors");
+  const label = element("label", " stand by");
   const box = element("input", undefined, { type: "checkbox", "aria-label": `${group} stands by for real sensors` });
   box.checked = standby;
   box.addEventListener("change", async () => {
