@@ -246,10 +246,10 @@ class EmulatedFleet:
 
     @property
     def _scale(self) -> float:
-        if self.time_scale is not None:
-            return self.time_scale
         content = self._scenario if self._file is None else yaml.safe_load(self._file.read_text(encoding="utf-8"))
-        return float(content.get("time_scale", 1))
+        if any("time_scale" in step for step in content.get("steps") or ()):
+            raise ValueError("simulated: a step of the scenario changes the time scale: give seconds or messages")
+        return float(content.get("time_scale", 1)) if self.time_scale is None else self.time_scale
 
     def _is_connected(self) -> bool:
         try:

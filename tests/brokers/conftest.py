@@ -1,79 +1,56 @@
 """A broker of each kind for the whole session, and clients of it."""
 
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from edgefleet.embedded import Broker
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
 from tests.brokers.features import FEATURES, Deviation, deviation
-from tests.brokers.programs import PROGRAMS, BrokerName, BrokerUnderTest
-from tests.edgewire.link.wire_client import PahoClient, WireClients
+from tests.brokers.programs import PROGRAMS, BrokerName, ForeignBroker, url_of
+from tests.edgewire.link.wire_client import clients, root  # noqa: F401 - fixtures
 from tests.services.fixtures import unavailable
 
 
+def prepare(name: BrokerName) -> Broker | ForeignBroker:
+    """Return a broker that is not started yet; skips the test where it cannot be had."""
+    try:
+        return PROGRAMS[name].create()
+    except ServiceUnavailable as error:
+        unavailable(f"{name} cannot be had: {error}")
+
+
 @pytest.fixture(scope="session")
-def running_brokers() -> Iterator[dict[BrokerName, BrokerUnderTest]]:
+def running_brokers() -> Iterator[dict[BrokerName, Broker | ForeignBroker]]:
     """Those that were asked for so far; each is started once."""
-    found: dict[BrokerName, BrokerUnderTest] = {}
+    found: dict[BrokerName, Broker | ForeignBroker] = {}
     yield found
     with ExitStack() as stack:
         for broker in found.values():
-            stack.callback(broker.process.close)
+            stack.callback(broker.close)
 
 
 @pytest.fixture
-def broker(name: BrokerName, running_brokers: dict[BrokerName, BrokerUnderTest]) -> BrokerUnderTest:
+def broker(name: BrokerName, running_brokers: dict[BrokerName, Broker | ForeignBroker]) -> Broker | ForeignBroker:
     """The broker of the test, which is at work."""
     if name not in running_brokers:
-        try:
-            running_brokers[name] = BrokerUnderTest.create(name)
-        except ServiceUnavailable as error:
-            unavailable(f"{name} cannot be had: {error}")
-    running_brokers[name].process.start()
+        running_brokers[name] = prepare(name).start()
     return running_brokers[name]
 
 
 @pytest.fixture
-def own_broker(name: BrokerName) -> Iterator[BrokerUnderTest]:
+def own_broker(name: BrokerName) -> Iterator[Broker | ForeignBroker]:
     """A broker for the test alone, which may kill it."""
-    try:
-        broker = BrokerUnderTest.create(name)
-    except ServiceUnavailable as error:
-        unavailable(f"{name} cannot be had: {error}")
-    with broker.process:
+    with prepare(name) as broker:
         yield broker
 
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, name: BrokerName, version: Version) -> str:
     """Where the broker of the test speaks the version of the test."""
-    fixture = "own_broker" if "own_broker" in request.fixturenames else "broker"
-    broker: BrokerUnderTest = request.getfixturevalue(fixture)
-    return broker.url(version)
-
-
-@pytest.fixture
-async def clients() -> AsyncIterator[WireClients]:
-    made = WireClients()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-def root() -> str:
-    """Topics of this test alone: the broker is shared."""
-    return f"test/{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def judge(url: str, root: str, version: Version) -> Iterator[PahoClient]:
-    """Somebody else's client, subscribed to all below `root`."""
-    client = PahoClient(url, root, version)
-    yield client
-    client.stop()
+    return url_of(request.getfixturevalue("own_broker" if "own_broker" in request.fixturenames else "broker"), version)
 
 
 def marks(found: Deviation | None) -> list[pytest.MarkDecorator]:

@@ -78,6 +78,12 @@ class BrokerProgram:
     """Whether its sessions survive its restart, as it is set up here."""
 
 
+def url_of(broker: Broker | ForeignBroker, version: Version) -> str:
+    """Return where a broker speaks a version of MQTT."""
+    urls = broker.urls
+    return urls.get(ANY_VERSION) or urls[MQTT_5 if version is Version.V5 else MQTT_311]
+
+
 def _mochi() -> ForeignBroker:
     program = cache_folder() / "bin" / f"mochi-mqtt-{MOCHI}"
     if not program.exists():
@@ -161,24 +167,6 @@ PROGRAMS = {
     BrokerName.MOQUETTE: BrokerProgram(_moquette, f"in Java, {MOQUETTE}, with its own store", (Version.V311,)),
     BrokerName.ARTEMIS: BrokerProgram(_artemis, f"Apache, in Java, {ARTEMIS}, with its journal"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerUnderTest:
-    """A broker that a test talks to."""
-
-    name: BrokerName
-    process: Broker | ForeignBroker
-
-    @classmethod
-    def create(cls, name: BrokerName) -> Self:
-        """Prepare one; raises `ServiceUnavailable` where it cannot be had."""
-        return cls(name, PROGRAMS[name].create())
-
-    def url(self, version: Version) -> str:
-        """Return where it speaks a version of MQTT."""
-        urls = self.process.urls
-        return urls.get(ANY_VERSION) or urls[MQTT_5 if version is Version.V5 else MQTT_311]
 
 
 _MOQUETTE_SETTINGS = """\

@@ -1,17 +1,26 @@
 """The features that devices and the bridge rest on, with every broker and every version of MQTT that it speaks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from edgefleet.embedded import Broker
 from edgewire.link import Link
 from edgewire.mqtt import Acknowledged, ConnectionLost, Subscription, Version, Will
-from tests.brokers.programs import BrokerUnderTest
+from tests.brokers.programs import ForeignBroker
 from tests.edgewire.link.broker import until
 from tests.edgewire.link.wire_client import PahoClient, WireClients
 
 pytestmark = pytest.mark.brokers
+
+
+@pytest.fixture
+def judge(url: str, root: str, version: Version) -> Iterator[PahoClient]:
+    """Somebody else's client, subscribed to all below `root`."""
+    client = PahoClient(url, root, version)
+    yield client
+    client.stop()
 
 
 async def soon(condition: Callable[[], object]) -> None:
@@ -242,13 +251,13 @@ async def test_the_window_of_a_subscriber_is_kept(
 
 
 async def test_publishes_go_on_after_a_restart(
-    clients: WireClients, own_broker: BrokerUnderTest, url: str, version: Version, root: str
+    clients: WireClients, own_broker: Broker | ForeignBroker, url: str, version: Version, root: str
 ) -> None:
     ours = clients(url, version, clean_start=False, session_expiry_s=60)
     await ours.connect()
-    own_broker.process.kill()
+    own_broker.kill()
     await soon(lambda: ours.of(ConnectionLost))
-    await asyncio.to_thread(own_broker.process.start)
+    await asyncio.to_thread(own_broker.start)
     await ours.connect()
     await ours.subscribe(Subscription(f"{root}/#", 1))
     ours.link.publish(f"{root}/t", b"alive", qos=2)
@@ -256,7 +265,7 @@ async def test_publishes_go_on_after_a_restart(
 
 
 async def test_a_restart_keeps_sessions(
-    clients: WireClients, own_broker: BrokerUnderTest, url: str, version: Version, root: str, judge: PahoClient
+    clients: WireClients, own_broker: Broker | ForeignBroker, url: str, version: Version, root: str, judge: PahoClient
 ) -> None:
     ours = clients(url, version, clean_start=False, session_expiry_s=600)
     await ours.connect()
@@ -267,7 +276,7 @@ async def test_a_restart_keeps_sessions(
     await soon(lambda: ours.of(ConnectionLost))
     for number in range(20):
         judge.publish(f"{root}/t", b"%d" % number, 1)
-    await asyncio.to_thread(own_broker.process.restart)
+    await asyncio.to_thread(own_broker.restart)
     assert (await ours.connect()).session_present
     await soon(lambda: len(ours.messages) == 20)
     assert [one.payload for one in ours.messages] == [b"%d" % number for number in range(20)]

@@ -22,7 +22,7 @@ class Exposure:
 
     def __init__(self, world: World, keys: Hashes, sites: Ints, extent: float, *, indoors: bool) -> None:
         """`extent` of 1 is usual; 0 is none."""
-        self._world, self._sites, self._extent = world, sites, extent
+        self._world, self._sites = world, sites
         self._atmosphere = components(world).atmosphere
         self._keys = keys
         wall = np.exp(0.4 * normal(hash_bits(world.seed, "bme280/wall", keys)))

@@ -9,6 +9,7 @@ from ssl import PROTOCOL_TLS_SERVER, SSLContext
 import pytest
 import uvloop
 
+from tests.edgewire.link.wire_client import clients, root  # noqa: F401 - fixtures
 from tests.services.fixtures import require_program
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -31,19 +31,6 @@ pytestmark = [
     pytest.mark.services,
     pytest.mark.parametrize("version", list(Version), ids=lambda version: version.name),
 ]
-
-
-@pytest.fixture
-async def clients() -> AsyncIterator[WireClients]:
-    made = WireClients()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-def root() -> str:
-    """Topics of this test alone: the broker is shared."""
-    return f"test/{uuid.uuid4().hex}"
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
 from threading import Event as ThreadEvent
 from typing import TypeVar
 
 import paho.mqtt.client as paho
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
@@ -109,3 +111,16 @@ class WireClients:
             if ours.link:
                 ours.link.abort()
         await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def clients() -> AsyncIterator[WireClients]:
+    made = WireClients()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def root() -> str:
+    """Topics of this test alone: the broker is shared."""
+    return f"test/{uuid.uuid4().hex}"
