@@ -23,7 +23,7 @@ from bridge.spool.store import SpoolStore
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
-from edgewire.mqtt.packets import Disconnect
+from edgewire.mqtt.packets import Disconnect, Suback, Subscribe
 from tests.bridge.fakes import ScriptedBroker, eventually, ingest_stub, payload, scripted_broker
 from tests.bridge.live import Publisher, staged
 from tests.bridge.source.test_client import Impatient
@@ -173,9 +173,15 @@ async def test_a_session_that_our_own_next_connection_takes_over_is_no_fault(tmp
         async with several(tmp_path, first.url, second.url) as opened:
             await asyncio.wait_for(second.subscribed.wait(), 10)
             await eventually(lambda: opened.using() == [second.url])
-            first.suback_code = 1
+            first.suback_code = None  # held back, so that no refusal is under way when the session is taken over
+            before = len(first.said)
+            await first.until(lambda: any(isinstance(one, Subscribe) for one in first.said[before:]))
             second.send(Disconnect(0x8E))
             second.hang_up()
+            await eventually(lambda: opened.using() == [])
+            first.suback_code = 1
+            (asked,) = [one for one in first.said[before:] if isinstance(one, Subscribe)]
+            first.send(Suback(asked.packet_id, (1,) * len(asked.subscriptions)))
             await eventually(lambda: opened.using() == [first.url])
             await received(first, opened, 1)
             assert not opened.running.done()
