@@ -11,7 +11,7 @@ COMPILED := PYTHONDONTWRITEBYTECODE=
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-brokers test-documents test-browser test-compose test-spark chaos exports lint docs site bench up down clean realism
+.PHONY: help demo check test test-brokers test-documents test-browser test-compose test-ray test-spark chaos power-loss exports lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -24,16 +24,16 @@ demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on lo
 check: lint  ## lint, and the tests that need no service and little time: under a minute
 	$(COMPILED) $(BIN)/python -m pytest -q -n 3 --hypothesis-profile quick \
 	  --durations 5 --durations-min 0.7 \
-	  -m "not (slow or services or e2e or chaos or compose or spark or documents or browser or brokers)" $(PYTEST_ARGS)
+	  -m "not (slow or services or e2e or chaos or compose or spark or ray or documents or browser or brokers)" $(PYTEST_ARGS)
 
 # Those that start no service in a process more than there are cores, as they wait for a quarter of their time; then the others
 # in three, a file in one of them, as each process starts services of its own: they wait for half of it.
 test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(BIN)/python -m pytest -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or documents or brokers)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a real Spark:"
-	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-spark"
+	$(COMPILED) $(BIN)/python -m pytest -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or ray or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a Ray cluster, a real Spark:"
+	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-ray, test-spark"
 
 test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
 	$(COMPILED) $(BIN)/python -m pytest -n 3 -m documents $(PYTEST_ARGS)
@@ -44,6 +44,9 @@ test-brokers: .venv/.dev  ## seven brokers, out of Debian, wheels, Go, npm and M
 test-browser: .venv/.dev  ## looks at the page of a run in Chromium, a minute
 	$(COMPILED) $(BIN)/python -m pytest -n 2 -m browser $(PYTEST_ARGS)
 
+test-ray: .venv/.dev  ## runs and data sets on a Ray cluster of two nodes on loopback, two minutes
+	$(COMPILED) $(BIN)/python -m pytest -m ray $(PYTEST_ARGS)
+
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)
 
@@ -53,6 +56,9 @@ test-spark: .venv/.dev  ## a real Spark reads the Kafka topics by the printed sc
 
 chaos: .venv/.dev  ## 470 runs in which the bridge is killed or its surroundings fail, about 50 minutes; CHAOS_ARGS="--help"
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+power-loss: .venv/.dev  ## the power fails after each call of spool, files and bridge, minutes; POWER_LOSS_ARGS="--help"
+	$(BIN)/python -m tests.power_loss $(POWER_LOSS_ARGS)
 
 exports: .venv/.dev  ## 50 exports killed, gone on with and begun twice at random, each compared, some minutes
 	$(BIN)/python -m tests.exports $(EXPORTS_ARGS)

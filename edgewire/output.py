@@ -91,6 +91,37 @@ def make_output_folder(path: Path, mode: int = 0o777) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"it is {kind}, not a folder", str(path)) from None
 
 
+def make_durable_folder(path: Path) -> None:
+    """Make a folder as `make_output_folder` does, so that it and those it is in are there after a power cut.
+
+    A name is safe once the folder that it is in is synced. Those that were there are synced too, as who made them may
+    have died before that; one that is not ours to open is its owner's. Raises `OSError`.
+    """
+    found = Path(os.path.realpath(path))
+    missing = [one for one in (found, *found.parents) if not one.exists()]
+    make_output_folder(path)
+    for folder in (found, *found.parents):
+        try:
+            sync_folder(folder.parent)
+        except OSError:
+            if folder in missing:
+                raise
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder safe; on Windows, where a folder cannot be opened, nothing is done.
+
+    Raises `OSError`.
+    """
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY | OPEN_FLAGS)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_stream(path: Path, *, wait_s: float = FIFO_WAIT_S) -> BinaryIO:
     """Open a stream for writing; of a FIFO, wait for its reader, `wait_s` seconds at the most.
 

@@ -18,7 +18,7 @@ from bridge.spool.message import CursorUpdate, DeadLetter, SpooledMessage
 from bridge.spool.retention import Retention
 from bridge.spool.sqlite import LAST_ID, SpoolError, acquire_lock, mark_closed, open_for_writing, translate_errors
 from edgewire.errors import ConfigError
-from edgewire.output import make_output_folder, require_file
+from edgewire.output import make_durable_folder, require_file
 
 # Many rows a statement, in powers of two. `executemany` gives up the GIL once a row and then waits for a busy event
 # loop to hand it back each time: measured ten times slower than this.
@@ -37,7 +37,7 @@ class SpoolStore:
         """
         self.path = path
         with translate_errors(path):
-            make_output_folder(require_file(path).parent)
+            make_durable_folder(require_file(path).parent)
             self._lock = acquire_lock(path)
             try:
                 self._database = open_for_writing(path)

@@ -11,7 +11,7 @@ from bridge.sinks.file.rotating_file import RotatingFile, Rotation, is_rotated
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.os_support import OPEN_FLAGS, lock_file
-from edgewire.output import make_output_folder
+from edgewire.output import make_durable_folder
 
 OPEN_FILES = 128
 _KNOWN_FILES = 10_000
@@ -39,7 +39,7 @@ class Folder:
         Raises `ConfigError` for one that another bridge has, `ServiceUnavailable` for one that fails.
         """
         try:
-            make_output_folder(self._path)
+            make_durable_folder(self._path)
             self._lock = os.open(self._path / ".lock", os.O_RDWR | os.O_CREAT | OPEN_FLAGS, 0o644)
             lock_file(self._lock)
         except BlockingIOError:

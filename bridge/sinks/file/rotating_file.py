@@ -1,23 +1,25 @@
 """Lets a file grow by whole lines, each of them safe before it is reported, and rotates it. Blocking calls.
 
-A crash can leave a torn last line, which is cut off when the file is opened again, and a rotated file that is not yet
-compressed, which is done then. What was reported is never touched.
+A crash can leave a torn last line, a power cut also zeros where sectors of the last lines were not written yet: both
+are cut off when the file is opened again. A rotated file that is not yet compressed is so then. What was reported is
+never touched.
 """
 
 import gzip
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edgewire.os_support import OPEN_FLAGS
-from edgewire.output import make_output_folder, require_file
+from edgewire.output import make_durable_folder, require_file, sync_folder
 
 _CHUNK = 64 << 10
+_SECTOR = 512
+"""Bytes that a disk writes whole or not at all."""
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _ROTATED = r"-\d{8}T\d{6}\.\d{6}Z(-\d+)?"
 
@@ -47,9 +49,9 @@ class RotatingFile:
         self._started = now()
         self._size = 0
         self._file = -1
-        make_output_folder(path.parent)
+        make_durable_folder(path.parent)
         written = path.stat().st_mtime if path.exists() else self._started
-        self._open()
+        self._open(is_known=False)
         if self._size:
             self._started = written  # when its first line came is not known: not after the last one
 
@@ -85,7 +87,7 @@ class RotatingFile:
             rotated = self._named(f"{stamp}-{number}")
         self.path.rename(rotated)
         self._size = 0
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
         return rotated
 
     def is_aged(self) -> bool:
@@ -109,16 +111,18 @@ class RotatingFile:
             os.close(self._file)
             self._file = -1
 
-    def _open(self) -> None:
+    def _open(self, *, is_known: bool = True) -> None:
+        """Open the file, cut where a crash tore it; `is_known` where everything in it is ours and safe."""
         new = not self.path.exists()
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | OPEN_FLAGS, 0o644)
         size = os.fstat(self._file).st_size
-        self._size = _whole_lines(self._file, size)
+        written = size if is_known else _written_lines(self._file, size)
+        self._size = _whole_lines(self._file, written)
         if self._size < size:
             os.ftruncate(self._file, self._size)
             os.fsync(self._file)
         if new:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         if not self._size:
             self._started = self._now()
 
@@ -157,6 +161,24 @@ def _whole_lines(file: int, size: int) -> int:
     return 0
 
 
+def _written_lines(file: int, size: int) -> int:
+    """Return how many bytes there are up to the first line of which a sector is missing.
+
+    Such a sector reads as zeros. Lines that were lost begin where a safe one ends: the first is missing from there to
+    the border of a sector, or it lacks a whole one. A line that has zeros elsewhere is somebody's message.
+    """
+    for start in range(0, size, _CHUNK):
+        chunk = _read_at(file, min(_CHUNK, size - start), start)
+        at = chunk.find(0)
+        while at >= 0:
+            zeros = chunk[at : (at // _SECTOR + 1) * _SECTOR]
+            line = _whole_lines(file, start + at)
+            if not any(zeros) and (line == start + at or at % _SECTOR == 0):
+                return line
+            at = chunk.find(0, at + len(zeros) - len(zeros.lstrip(b"\0")))
+    return size
+
+
 def _read_at(file: int, size: int, start: int) -> bytes:
     os.lseek(file, start, os.SEEK_SET)  # what is appended goes to the end all the same
     return os.read(file, size)
@@ -179,16 +201,5 @@ def _compress(path: Path) -> None:
         target.flush()
         os.fsync(target.fileno())
     half.rename(_compressed(path))
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name safe: it is so only once its folder is."""
-    if sys.platform == "win32":
-        return  # where a folder cannot be opened
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -29,7 +29,7 @@ from tests.edgefleet.control.script import ACTIONS, BRIDGE_ACTIONS, REFUSED, SCE
 from tests.edgefleet.launch.test_workers import job, listening, until
 from tests.processes import not_outliving
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]  # a cluster of ten processes and more
+pytestmark = [pytest.mark.services, pytest.mark.ray, pytest.mark.timeout(300)]  # a cluster of ten processes and more
 
 ROOT = Path(__file__).parents[3]
 # Ray's switch for machines that are a cluster of their own: everything stays on 127.0.0.1.

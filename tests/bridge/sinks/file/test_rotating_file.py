@@ -28,6 +28,38 @@ def test_a_torn_line_is_cut_off_when_the_file_is_opened_again(tmp_path: Path, to
     assert path.read_bytes() == b""
 
 
+LINES = b"".join(b'{"seq":%d,"text":"%s"}\n' % (number, b"x" * 300) for number in range(6))  # three sectors and more
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "whole"),
+    [
+        (len(LINES), 2048, 6),  # a part of its sector
+        (512, 1024, 1),
+        (1024, 1536, 3),
+        (1536, 2048, 4),
+        (0, 512, 0),
+    ],
+)
+def test_lines_that_lack_a_sector_are_cut_off(tmp_path: Path, start: int, end: int, whole: int) -> None:
+    """After a power cut the end of the last lines may be on disk, and what is before it not: it reads as zeros."""
+    path = tmp_path / "x.jsonl"
+    torn = bytearray(LINES)
+    torn[start:end] = bytes(end - start)
+    path.write_bytes(bytes(torn) + b'{"seq":9}\n')
+    RotatingFile(path, Rotation(10_000), lambda: 0.0).close()
+    assert path.read_bytes() == b"".join(LINES.splitlines(keepends=True)[:whole])
+
+
+@pytest.mark.parametrize("zeros", [1, 511])
+def test_zeros_that_are_a_message_stay(tmp_path: Path, zeros: int) -> None:
+    path = tmp_path / "x.txt"
+    content = b"a text" + bytes(zeros) + b"and more\n" + b"y" * 70_000 + b"\0\0\n\0z\n"
+    path.write_bytes(content)
+    RotatingFile(path, Rotation(1_000_000), lambda: 0.0).close()
+    assert path.read_bytes() == content
+
+
 def test_what_a_crash_left_uncompressed_is_compressed_later(tmp_path: Path) -> None:
     left = tmp_path / "x-20260301T120000.000000Z.jsonl"
     left.write_bytes(b'{"seq":1}\n')
