@@ -266,10 +266,3 @@ async def scripted_broker() -> AsyncIterator[ScriptedBroker]:
     async with tcp_server(broker.serve) as port:
         broker.url = f"mqtt://127.0.0.1:{port}"
         yield broker
-
-
-async def eventually(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Wait until `condition` holds."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - what is watched has no event
-            await asyncio.sleep(0.002)

@@ -19,7 +19,8 @@ from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Session, SessionConfig
-from tests.bridge.fakes import IngestStub, eventually, payload
+from tests.bridge.fakes import IngestStub, payload
+from tests.waiting import eventually
 
 
 class Publisher:
@@ -118,7 +119,7 @@ class Stage:
         assert not self.running.done()
 
     async def settled(self) -> None:
-        await eventually(lambda: all(not one.pending for one in count_messages(self.path)), 20)
+        await eventually(lambda: all(not one.pending for one in count_messages(self.path)))
 
 
 @asynccontextmanager

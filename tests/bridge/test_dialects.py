@@ -14,8 +14,9 @@ import pytest
 from bridge.spool.accounting import count_messages
 from bridge.spool.dead_letters import read_dead_letters
 from edgefleet.embedded import ManagedProcess
-from tests.bridge.fakes import IngestStub, eventually, ingest_stub
+from tests.bridge.fakes import IngestStub, ingest_stub
 from tests.bridge.live import staged
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 

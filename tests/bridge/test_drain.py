@@ -17,8 +17,9 @@ from bridge.spool.reader import read_metadata
 from bridge.spool.sqlite import lock_owner
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Connected, Event, Session, SessionConfig
-from tests.bridge.fakes import eventually, ingest_stub
+from tests.bridge.fakes import ingest_stub
 from tests.bridge.live import Publisher, Stage, staged
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -98,7 +99,7 @@ async def test_members_of_a_group_share_and_one_may_go(mosquitto: Any, tmp_path:
         await drained(one)
         await publisher.more(300)
         await publisher.finish()
-        await eventually(lambda: set(ingest.stored) == set(publisher.sent), 20)
+        await eventually(lambda: set(ingest.stored) == set(publisher.sent))
         await two.settled()
         (first,), (second,) = (count_messages(path / "spool.db") for path in paths)
         assert first.received > 50

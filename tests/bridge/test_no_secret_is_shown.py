@@ -23,7 +23,8 @@ from edgefleet.cli import app
 from edgewire import logs
 from edgewire.clock import SystemClock
 from edgewire.config import load_config
-from tests.bridge.fakes import eventually, payload, scripted_broker
+from tests.bridge.fakes import payload, scripted_broker
+from tests.waiting import eventually
 
 TOPIC = "edge/site/bme280/a/telemetry"
 TRACED = {"user_property": (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),)}

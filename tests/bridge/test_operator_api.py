@@ -10,8 +10,9 @@ import pytest
 from bridge.config import BridgeConfig
 from bridge.spool.accounting import count_messages
 from edgewire.errors import ConfigError
-from tests.bridge.fakes import eventually, ingest_stub
+from tests.bridge.fakes import ingest_stub
 from tests.bridge.live import Publisher, Stage, staged
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 

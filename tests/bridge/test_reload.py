@@ -20,8 +20,9 @@ from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Session, SessionConfig
-from tests.bridge.fakes import eventually, in_order, ingest_stub, payload
+from tests.bridge.fakes import in_order, ingest_stub, payload
 from tests.bridge.live import Publisher, Stage, staged
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -43,7 +44,7 @@ async def test_under_load_nothing_is_lost_whatever_changes(mosquitto: Any, tmp_p
         await stage.signal(http={"url": one.url, "mode": "single"}, spool={"path": stage.path, "commit_messages": 7})
         await publisher.more()
         await publisher.finish()
-        await eventually(lambda: set(publisher.sent) <= {*one.stored, *two.stored}, 20)
+        await eventually(lambda: set(publisher.sent) <= {*one.stored, *two.stored})
         await stage.settled()
         assert stage.reloads("done") == 5
         assert stage.reloads("refused") == 0

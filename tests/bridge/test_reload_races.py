@@ -18,8 +18,9 @@ from bridge.source.subscriptions import SubscriptionRecord
 from bridge.spool.accounting import count_messages
 from bridge.spool.store import SpoolStore
 from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
-from tests.bridge.fakes import IngestStub, ScriptedBroker, eventually, scripted_broker, spooled
+from tests.bridge.fakes import IngestStub, ScriptedBroker, scripted_broker, spooled
 from tests.bridge.live import Stage
+from tests.waiting import eventually
 
 NOBODY = "mqtt://127.0.0.1:1"
 

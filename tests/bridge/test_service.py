@@ -25,17 +25,9 @@ from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt.packets import Connect, Disconnect, Subscribe
-from tests.bridge.fakes import (
-    MemorySink,
-    ScriptedBroker,
-    eventually,
-    in_order,
-    ingest_stub,
-    payload,
-    scripted_broker,
-    spooled,
-)
+from tests.bridge.fakes import MemorySink, ScriptedBroker, in_order, ingest_stub, payload, scripted_broker, spooled
 from tests.tcp import tcp_server
+from tests.waiting import eventually
 
 TOPIC = "edge/site/bme280/a/telemetry"
 
@@ -423,7 +415,7 @@ async def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> No
             sys.executable, "-c", SCRIPT, str(config), stderr=asyncio.subprocess.DEVNULL
         )
         acked = {f"a:1:{one}" for one in broker.acked}
-        await eventually(lambda: acked <= set(ingest.stored), 20)
+        await eventually(lambda: acked <= set(ingest.stored))
         process.kill()
         await process.wait()
     first = list(dict.fromkeys(ingest.stored))

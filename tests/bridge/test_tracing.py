@@ -21,8 +21,9 @@ from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Properties, Session, SessionConfig
-from tests.bridge.fakes import eventually, ingest_stub, payload, spooled
+from tests.bridge.fakes import ingest_stub, payload, spooled
 from tests.bridge.live import staged
+from tests.waiting import eventually
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"

@@ -13,8 +13,8 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.verify import Outcome, RunVerdict, verify_run
 from edgewire.run_record import RunRecord
-from tests.bridge.fakes import eventually
 from tests.e2e.chain import Chain, running_chain
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -24,8 +24,9 @@ from edgewire.clock import SystemClock
 from edgewire.config import load_config
 from edgewire.messages import BATCH_PATH
 from edgewire.run_record import DeviceRecord
-from tests.bridge.fakes import eventually, payload, scripted_broker, spooled
+from tests.bridge.fakes import payload, scripted_broker, spooled
 from tests.run_records import run_record
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -94,7 +95,7 @@ async def test_other_content_under_a_known_id_is_a_dead_letter_and_no_pass(tmp_p
             )
             stop = asyncio.Event()
             running = asyncio.create_task(run_bridge(load_config(config, BridgeConfig), stop))
-            await eventually(lambda: count_messages(tmp_path / "spool.db")[0].pending == 0, 20)
+            await eventually(lambda: count_messages(tmp_path / "spool.db")[0].pending == 0)
             stop.set()
             await running
         books = count_messages(tmp_path / "spool.db")[0]

@@ -10,8 +10,9 @@ import pytest
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.verify import Outcome, verify_run
-from tests.devices.fleet.observer import conduct, observing, until
+from tests.devices.fleet.observer import conduct, observing
 from tests.e2e.chain import running_chain
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -54,20 +55,22 @@ async def test_devices_with_parts_lose_nothing_in_a_reboot_and_an_outage(tmp_pat
         with observing(chain.broker) as observer:
 
             async def script(fleet: Fleet) -> None:
-                await until(lambda: fleet.connected_after_s is not None, "all are connected")
+                await eventually(lambda: fleet.connected_after_s is not None, "all are connected")
                 connected = re.findall(r" as ((?:box|van)-\d+) ", await asyncio.to_thread(log.read_text))
                 assert sorted(connected) == sorted({client.device.whole_id for client in fleet.clients})
                 assert (len(connected), len(fleet.clients)) == (2 * COUNT, 4 * COUNT)
                 topic = "edge/default/device/box-0003/cmd"
                 observer.send_command(topic, {"id": "c1", "action": "reboot"})
                 assert (await observer.result("box-0003", "c1"))["ok"]
-                await until(lambda: observer.states("box-0003")[-2:] == ["offline", "online"], "the device is back")
+                await eventually(
+                    lambda: observer.states("box-0003")[-2:] == ["offline", "online"], "the device is back"
+                )
                 before = fleet.snapshot().emitted
                 await asyncio.to_thread(chain.broker.terminate)
-                await until(lambda: fleet.snapshot().emitted > before + 6 * COUNT, "they measure all the same")
+                await eventually(lambda: fleet.snapshot().emitted > before + 6 * COUNT, "they measure all the same")
                 await asyncio.to_thread(chain.broker.start)
-                await until(lambda: all(client.is_online for client in fleet.clients), "all are back")
-                await until(lambda: fleet.snapshot().buffered == 0, "what has waited is sent")
+                await eventually(lambda: all(client.is_online for client in fleet.clients), "all are back")
+                await eventually(lambda: fleet.snapshot().buffered == 0, "what has waited is sent")
 
             record = await conduct(scenario, script)
         found = await asyncio.to_thread(verify_run, record, ingest=chain.ingest, wait_s=30)

@@ -21,7 +21,8 @@ from edgefleet.cli.bridge import app
 from edgefleet.embedded import edgefleet_process, free_port
 from edgewire.config import load_config
 from edgewire.messages import BATCH_PATH
-from tests.bridge.fakes import eventually, scripted_broker, spooled
+from tests.bridge.fakes import scripted_broker, spooled
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +82,7 @@ async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the
             stop = asyncio.Event()
             running = asyncio.create_task(run_bridge(load_config(config, BridgeConfig), stop))
             path = tmp_path / "spool.db"
-            await eventually(lambda: count_messages(path)[0].pending == 0, 20)
+            await eventually(lambda: count_messages(path)[0].pending == 0)
             books = count_messages(path)[0]
             assert (books.delivered, books.dead_lettered, books.balanced) == (499, 1, True)
             assert server.sizes[0] == 500
@@ -98,7 +99,7 @@ async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the
             assert "answers 422: column 'temperature' overflows" in letter["reason"]
             server.fixed = True
             assert await asyncio.to_thread(command, "replay", str(config), "--reason", "overflows")
-            await eventually(lambda: count_messages(path)[0].delivered == 500, 20)
+            await eventually(lambda: count_messages(path)[0].delivered == 500)
             books = count_messages(path)[0]
             assert (books.dead_lettered, books.pending, books.balanced) == (0, 0, True)
             assert len(await asyncio.to_thread(stored, ingest)) == 500

@@ -3,8 +3,7 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -14,15 +13,9 @@ import yaml
 from edgefleet.verify import Outcome, verify_run
 from edgewire.run_record import RunRecord
 from tests.e2e.chain import Chain, running_chain
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: did not happen within 40 s"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,13 @@ from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl
-from tests.bridge.fakes import IngestStub, eventually, ingest_stub
+from tests.bridge.fakes import IngestStub, ingest_stub
 from tests.bridge.live import staged
-from tests.devices.fleet.observer import conduct, until
+from tests.devices.fleet.observer import conduct
 from tests.edgewire.link.websocket_peer import WebSocketPeer, relay
 from tests.services.fixtures import require_program
 from tests.tcp import tcp_server
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow]
 
@@ -56,7 +57,7 @@ async def all_arrives(
     scenario = Scenario.model_validate({"broker": url, "devices": [group], **fleet})
 
     async def script(running: Fleet) -> None:
-        await until(lambda: all(client.acknowledged > 5 for client in running.clients), "all have measured")
+        await eventually(lambda: all(client.acknowledged > 5 for client in running.clients), "all have measured")
 
     edge = ["edge/+/+/+/telemetry"]
     async with staged(url, path, ingest, mqtt=dict(mqtt), subscriptions=edge, client_id=f"b-{path.name}") as stage:

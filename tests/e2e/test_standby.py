@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.verify import Outcome, verify_run
 from edgewire.mqtt import Version
 from tests.e2e.chain import running_chain
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -84,20 +85,12 @@ def stored(ingest: str) -> list[dict[str, Any]]:
     return rows
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{what}: did not happen within 60 s")
-
-
 @asynccontextmanager
 async def running(fleet: Fleet) -> AsyncIterator["asyncio.Task[Any]"]:
     stop = asyncio.Event()
     task = asyncio.create_task(fleet.run(60, stop))
     try:
-        await until(lambda: fleet.connected_after_s is not None, "the fleet is connected")
+        await eventually(lambda: fleet.connected_after_s is not None, "the fleet is connected")
         yield task
     finally:
         stop.set()
@@ -113,12 +106,12 @@ async def test_a_real_sensor_replaces_its_emulator_and_goes_away_again(services:
     before = len(stored(ingest))
     async with running(fleet) as task:
         place = next(client for client in fleet.clients if client.device.device_id == REPLACED)
-        await until(lambda: place.acknowledged >= 2, "the emulator has measured")
+        await eventually(lambda: place.acknowledged >= 2, "the emulator has measured")
         real = sensor(broker, client_id, hardware_boot)
         for seq in range(10):
             measure(real, hardware_boot, seq)
             await asyncio.sleep(0.05)
-        await until(lambda: place.is_withdrawn and place.is_disconnected, "the emulator has left")
+        await eventually(lambda: place.is_withdrawn and place.is_disconnected, "the emulator has left")
         assert real.is_connected()
         # It goes as one whose cable is pulled: the broker says so for it.
         real.loop_stop()
@@ -126,8 +119,8 @@ async def test_a_real_sensor_replaces_its_emulator_and_goes_away_again(services:
         assert sock is not None
         sock.close()
         boot = place.firmware.boot
-        await until(lambda: not place.is_withdrawn, "the emulator returns")
-        await until(lambda: place.firmware.counters.acknowledged >= 2, "it measures")
+        await eventually(lambda: not place.is_withdrawn, "the emulator returns")
+        await eventually(lambda: place.firmware.counters.acknowledged >= 2, "it measures")
     record = task.result()
     found = await asyncio.to_thread(verify_run, record, ingest=ingest, wait_s=20)
     total = found.sinks["http"].total
@@ -155,12 +148,12 @@ async def test_a_tasmota_device_takes_the_place_of_its_emulator_for_a_while(serv
     words = [REPLACED, "--client-id", REPLACED, "--broker", f"{host}:{port}", "--period", "0.4", "--readings", "8"]
     async with running(fleet) as task:
         place = next(client for client in fleet.clients if client.device.device_id == REPLACED)
-        await until(lambda: place.firmware.counters.sent_qos0 >= 2, "the emulator has measured")
+        await eventually(lambda: place.firmware.counters.sent_qos0 >= 2, "the emulator has measured")
         real = await asyncio.create_subprocess_exec(sys.executable, TASMOTA, *words, env={"TZ": "UTC"})
-        await until(lambda: place.is_withdrawn, "the emulator leaves")
+        await eventually(lambda: place.is_withdrawn, "the emulator leaves")
         assert await real.wait() == 0
-        await until(lambda: not place.is_withdrawn, "the emulator returns")
-        await until(lambda: place.firmware.counters.sent_qos0 >= 2, "it measures")
+        await eventually(lambda: not place.is_withdrawn, "the emulator returns")
+        await eventually(lambda: place.firmware.counters.sent_qos0 >= 2, "it measures")
     record = task.result()
     assert record.problems == {}
     assert sum(device.reconnects for device in record.devices) == 0
@@ -185,20 +178,20 @@ async def test_an_esphome_node_without_times_is_told_from_its_emulator(services:
     fleet = Fleet(scenario, name="test", version=Version.V311)
     async with running(fleet) as task:
         (place,) = (client for client in fleet.clients if client.device.device_id == "porch-2")
-        await until(lambda: place.firmware.counters.sent_qos0 >= 6, "the emulator has measured")
+        await eventually(lambda: place.firmware.counters.sent_qos0 >= 6, "the emulator has measured")
         real = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="porch")
         real.will_set("porch-2/status", "offline", retain=True)
         real.connect(*services.address)
         real.loop_start()
         real.publish("porch-2/status", "online", retain=True)
-        await until(lambda: place.is_withdrawn, "the emulator leaves at the birth alone")
+        await eventually(lambda: place.is_withdrawn, "the emulator leaves at the birth alone")
         for number in range(8):
             real.publish("porch-2/sensor/temperature/state", f"{21 + number % 2 / 10:.2f}", retain=True)
             await asyncio.sleep(0.05)
         real.disconnect()
-        await until(lambda: not place.is_withdrawn, "the emulator returns")
+        await eventually(lambda: not place.is_withdrawn, "the emulator returns")
         sent = place.firmware.counters.sent_qos0
-        await until(lambda: place.firmware.counters.sent_qos0 >= sent + 6, "it measures")
+        await eventually(lambda: place.firmware.counters.sent_qos0 >= sent + 6, "it measures")
     record = task.result()
     assert record.problems == {}
     assert [one.why for one in record.standby] == ["status of hardware"]
@@ -246,22 +239,26 @@ async def test_emulators_that_speak_as_others_do_know_their_own_words_on_a_real_
         clients = [client for client in fleet.clients if isinstance(client, StandbyClient)]
         for topic, payload in ASKED:
             real.publish(topic, payload, qos=1)
-        await until(lambda: "stat/tas-1/RESULT" in heard, "they answer")
+        await eventually(lambda: "stat/tas-1/RESULT" in heard, "they answer")
         for client in clients:
             client.drop_connection()
-        await until(lambda: all(client.reconnects == 1 and client.is_online for client in clients), "they are back")
+        await eventually(
+            lambda: all(client.reconnects == 1 and client.is_online for client in clients), "they are back"
+        )
         # A phone does not know yet where it is.
         measuring = [client.firmware.counters for client in clients if client.device.kind != "gps"]
-        await until(lambda: all(counters.emitted > 15 for counters in measuring), "they measure")
+        await eventually(lambda: all(counters.emitted > 15 for counters in measuring), "they measure")
         assert [client.device.device_id for client in clients if client.spans] == []
         for _, topic, payload, *_ in SPOKEN.values():
             real.publish(topic, payload)
-        await until(lambda: all(client.spans for client in clients), "they leave")
-        await until(lambda: all(client.is_online for client in clients), "they return")
+        await eventually(lambda: all(client.spans for client in clients), "they leave")
+        await eventually(lambda: all(client.is_online for client in clients), "they return")
         for *_, topic, payload in SPOKEN.values():
             real.publish(topic, payload, qos=1, retain=topic.endswith(("LWT", "online"))).wait_for_publish(10)
         states = ("tele/tas-1/LWT", b"Online"), ("she-1/online", b"true")
-        await until(lambda: all(heard[topic] == payload for topic, payload in states), "their state is right again")
+        await eventually(
+            lambda: all(heard[topic] == payload for topic, payload in states), "their state is right again"
+        )
         assert not any(client.is_withdrawn for client in clients)
     assert task.result().problems == {}
     assert [len(client.spans) for client in clients] == [1] * len(clients)

@@ -18,11 +18,12 @@ from edgefleet.embedded import free_port
 from edgewire.errors import EdgefleetError
 from edgewire.mqtt import PacketDecoder, Version
 from edgewire.mqtt.packets import Puback
-from tests.bridge.fakes import ScriptedBroker, eventually, payload, scripted_broker
+from tests.bridge.fakes import ScriptedBroker, payload, scripted_broker
 from tests.power_loss.checks import Facts
 from tests.power_loss.replay import Recording
 from tests.power_loss.syscalls import Syscall, read_trace, traced_command
 from tests.power_loss.workloads import ROTATION
+from tests.waiting import eventually
 
 _TOPIC = "edge/s/bme280/a/telemetry"
 _START_S = 90.0

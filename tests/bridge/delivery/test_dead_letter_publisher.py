@@ -27,8 +27,9 @@ from edgefleet.embedded import free_port
 from edgewire.backoff import Backoff
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt.packets import Publish
-from tests.bridge.fakes import eventually, scripted_broker, spooled
+from tests.bridge.fakes import scripted_broker, spooled
 from tests.services.fixtures import BrokerAddress
+from tests.waiting import eventually
 
 
 def letters(first: int, count: int) -> tuple[DeadLetter, ...]:
@@ -126,7 +127,7 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
     )
     key = f"dead letters published to kafka {topic}"
     async with publishing(path, config):
-        await eventually(lambda: read_metadata(path, key) == "3", 20)
+        await eventually(lambda: read_metadata(path, key) == "3")
     consumer = Consumer({"bootstrap.servers": cluster, "group.id": topic})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions

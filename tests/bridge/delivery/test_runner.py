@@ -26,7 +26,8 @@ from bridge.spool.spool import Spool
 from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
-from tests.bridge.fakes import MemorySink, eventually, in_order, spooled
+from tests.bridge.fakes import MemorySink, in_order, spooled
+from tests.waiting import eventually
 
 BUSY = Retry(cause="busy", reason="busy")
 

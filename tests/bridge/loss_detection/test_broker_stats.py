@@ -19,8 +19,9 @@ from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import Event, Session, SessionConfig, Subscribed, Subscription
 from edgewire.mqtt.packets import Connect, Publish
-from tests.bridge.fakes import eventually, ingest_stub, scripted_broker
+from tests.bridge.fakes import ingest_stub, scripted_broker
 from tests.bridge.live import Publisher, staged
+from tests.waiting import eventually
 
 
 class Watching:

@@ -21,7 +21,8 @@ from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Acknowledged, Event, Session, SessionConfig
-from tests.bridge.fakes import eventually, payload
+from tests.bridge.fakes import payload
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 

@@ -24,10 +24,11 @@ from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from edgewire.mqtt.packets import Disconnect, Suback, Subscribe
-from tests.bridge.fakes import ScriptedBroker, eventually, ingest_stub, payload, scripted_broker
+from tests.bridge.fakes import ScriptedBroker, ingest_stub, payload, scripted_broker
 from tests.bridge.live import Publisher, staged
 from tests.bridge.source.test_client import Impatient
 from tests.bridge.test_drain import drained, session_present
+from tests.waiting import eventually
 
 TOPIC = "edge/s/bme280/a/telemetry"
 
@@ -282,7 +283,7 @@ async def test_a_broker_that_dies_in_mid_run_and_comes_back_loses_nothing(
         await publish(second)
         first.start()
         await publish(first)  # which its session keeps, until the bridge is there again
-        await eventually(lambda: stage.bridge.readiness().brokers == [first.url, second.url], 60)
+        await eventually(lambda: stage.bridge.readiness().brokers == [first.url, second.url])
         await publish(second)
         await drained(stage)
         assert sent <= set(ingest.stored)
@@ -331,12 +332,12 @@ async def test_members_go_on_together_and_come_back_and_lose_nothing(
             await stage.ready()
         await publish(first)
         first.terminate()
-        await eventually(lambda: all(stage.bridge.readiness().brokers == [second.url] for stage in stages), 60)
+        await eventually(lambda: all(stage.bridge.readiness().brokers == [second.url] for stage in stages))
         await publish(second)
         first.start()
         await publish(first)
         expected = {first.url, second.url}
-        await eventually(lambda: set().union(*(stage.bridge.readiness().brokers for stage in stages)) == expected, 60)
+        await eventually(lambda: set().union(*(stage.bridge.readiness().brokers for stage in stages)) == expected)
         await publish(second)
         for stage in stages:
             await drained(stage)

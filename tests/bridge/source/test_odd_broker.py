@@ -8,9 +8,9 @@ import pytest
 
 from bridge.config import BridgeConfig
 from edgewire.mqtt.packets import Connack, Connect, Disconnect
-from tests.bridge.fakes import eventually
 from tests.bridge.source.test_client import Opened
 from tests.edgewire.link.odd_broker import Answer, odd_broker
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(

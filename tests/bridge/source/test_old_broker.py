@@ -6,9 +6,10 @@ from typing import Any
 
 from edgewire.mqtt import PacketDecoder, Version, encode
 from edgewire.mqtt.packets import Connack, Connect, Puback, Publish, Suback, Subscribe
-from tests.bridge.fakes import eventually, ingest_stub, payload
+from tests.bridge.fakes import ingest_stub, payload
 from tests.bridge.live import staged
 from tests.tcp import tcp_server
+from tests.waiting import eventually
 
 
 class OldBroker:

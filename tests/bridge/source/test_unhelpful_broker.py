@@ -22,7 +22,8 @@ from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.mqtt import Version, encode, filter_matches
 from edgewire.mqtt.packets import Connack, Disconnect, Packet
-from tests.bridge.fakes import MemorySink, ScriptedBroker, eventually, scripted_broker
+from tests.bridge.fakes import MemorySink, ScriptedBroker, scripted_broker
+from tests.waiting import eventually
 
 
 class Impatient(random.Random):

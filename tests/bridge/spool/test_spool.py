@@ -14,7 +14,8 @@ from bridge.spool.retention import Retention
 from bridge.spool.spool import CommitResult, Spool
 from bridge.spool.sqlite import SpoolError
 from bridge.spool.store import SpoolStore
-from tests.bridge.fakes import eventually, spooled
+from tests.bridge.fakes import spooled
+from tests.waiting import eventually
 
 
 class Watched(SpoolStore):

@@ -16,6 +16,7 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import RunRecord, count_seqs
+from tests.waiting import eventually
 
 CHANNELS = ("telemetry", "event", "status", "result")
 
@@ -70,7 +71,7 @@ class Observer:
         def answers() -> list[dict[str, Any]]:
             return [one.fields for one in self.of(device, "result") if one.fields["id"] == command_id]
 
-        await until(lambda: len(answers()) >= count, f"{device} answers {command_id}")
+        await eventually(lambda: len(answers()) >= count, f"{device} answers {command_id}")
         return answers()[-1]
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
@@ -94,15 +95,6 @@ def observing(broker: MosquittoProcess) -> Iterator[Observer]:
     finally:
         client.disconnect()
         client.loop_stop()
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for it, 60 s at the longest."""
-    for _ in range(2400):
-        if condition():
-            return
-        await asyncio.sleep(0.025)
-    raise AssertionError(f"did not happen within 60 s: {what}")
 
 
 async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]], **options: int) -> RunRecord:

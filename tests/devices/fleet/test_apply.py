@@ -12,7 +12,8 @@ from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.run_record import RunRecord
-from tests.devices.fleet.observer import Observer, assert_books_balance, conduct, observing, until
+from tests.devices.fleet.observer import Observer, assert_books_balance, conduct, observing
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -52,8 +53,8 @@ async def test_devices_come_go_and_change_and_the_others_stay_connected(
     with observing(broker) as observer:
 
         async def script(fleet: Fleet) -> None:
-            await until(lambda: fleet.connected_after_s is not None, "all are connected")
-            await until(lambda: len(observer.of("gps-0001", "telemetry")) >= 3, "they measure")
+            await eventually(lambda: fleet.connected_after_s is not None, "all are connected")
+            await eventually(lambda: len(observer.of("gps-0001", "telemetry")) >= 3, "they measure")
             with pytest.raises(ConfigError, match="seed cannot change"):
                 await fleet.apply(after.model_copy(update={"seed": 9}))
             change = await fleet.apply(after)
@@ -61,12 +62,14 @@ async def test_devices_come_go_and_change_and_the_others_stay_connected(
                 ("traffic-0001",), ("gps-0001", "gps-0002"), ("people-0001",)
             )  # fmt: skip
             assert fleet.snapshot().devices == 10
-            await until(lambda: len(observer.of("traffic-0001", "telemetry")) >= 3, "the new one measures")
-            await until(lambda: len(seqs(observer, "people-0001")) == 2, "the one that was replaced has a new boot")
-            await until(lambda: fleet.snapshot().devices == 7, "those that go have gone")
+            await eventually(lambda: len(observer.of("traffic-0001", "telemetry")) >= 3, "the new one measures")
+            await eventually(
+                lambda: len(seqs(observer, "people-0001")) == 2, "the one that was replaced has a new boot"
+            )
+            await eventually(lambda: fleet.snapshot().devices == 7, "those that go have gone")
             # It is in its place again, with a boot that is greater.
             await fleet.apply(Scenario(devices=[*after.devices, GO], **keys))
-            await until(lambda: len(seqs(observer, "gps-0001")) == 2, "one that had gone comes back")
+            await eventually(lambda: len(seqs(observer, "gps-0001")) == 2, "one that had gone comes back")
             labels.extend(fleet.labels())
 
         record = await conduct(before, script)
@@ -98,7 +101,7 @@ async def test_a_run_of_so_many_messages_waits_for_none_that_has_gone(
     with pytest.raises(ServiceUnavailable, match="not under way"):
         await fleet.apply(Scenario(broker=broker.url, devices=[STAY]))
     running = asyncio.create_task(fleet.run(100, asyncio.Event()))
-    await until(lambda: fleet.connected_after_s is not None, "all are connected")
+    await eventually(lambda: fleet.connected_after_s is not None, "all are connected")
     await fleet.apply(Scenario(broker=broker.url, devices=[STAY | {"count": 4}]))
     async with asyncio.timeout(60):
         record = await running

@@ -12,7 +12,8 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.messages import Status
-from tests.devices.fleet.observer import Observer, assert_books_balance, conduct, observing, until
+from tests.devices.fleet.observer import Observer, assert_books_balance, conduct, observing
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -37,7 +38,7 @@ async def test_a_fleet_that_is_told_what_to_do(mosquitto_factory: Callable[[], M
 
         async def script(fleet: Fleet) -> None:
             names = [device.device_id for device in fleet.timeline.devices]
-            await until(lambda: all(observer.states(name) == ["online"] for name in names), "all are online")
+            await eventually(lambda: all(observer.states(name) == ["online"] for name in names), "all are online")
             await asyncio.gather(
                 an_interval_changes(observer, "bme280-0001"),
                 wrong_commands_change_nothing(observer, "bme280-0002"),
@@ -51,7 +52,7 @@ async def test_a_fleet_that_is_told_what_to_do(mosquitto_factory: Callable[[], M
             labels.extend(fleet.labels())
 
         record = await conduct(scenario, script)
-        await until(lambda: len(observer.of("bme280-0002", "status")) >= 2, "goodbye")
+        await eventually(lambda: len(observer.of("bme280-0002", "status")) >= 2, "goodbye")
     assert_books_balance(record, observer)
     assert [(label.device_id, label.type) for label in labels] == [("bme280-0005", "clip")]
     for name in ("bme280-0001", "bme280-0002", "bme280-0004", "bme280-0005"):
@@ -72,7 +73,7 @@ async def an_interval_changes(observer: Observer, name: str) -> None:
         times = [one.fields["timestamp"] for one in observer.of(name, "telemetry")[-10:]]
         return {int(after[-4:-1]) - int(earlier[-4:-1]) for earlier, after in pairwise(times)}
 
-    await until(lambda: gaps() == {100, -900}, "a reading every 100 ms")
+    await eventually(lambda: gaps() == {100, -900}, "a reading every 100 ms")
 
 
 async def wrong_commands_change_nothing(observer: Observer, name: str) -> None:
@@ -114,7 +115,7 @@ async def a_reboot_is_done_once(observer: Observer, name: str) -> None:
     for action, arguments in (("reboot", {}), ("stop", {}), ("set_interval", {"interval": "100ms"})):
         observer.send_command(topic(name), {"id": action, "action": action, "arguments": arguments})
         assert "about to restart" in (await observer.result(name, action))["error"]
-    await until(lambda: observer.states(name) == ["online", "offline", "online"], "the will, and back")
+    await eventually(lambda: observer.states(name) == ["online", "offline", "online"], "the will, and back")
     # Late: after the reboot, which must not be done again.
     observer.send_command(topic(name), {"id": "again", "action": "reboot"})
     assert await observer.result(name, "again", count=3) == first
@@ -122,7 +123,7 @@ async def a_reboot_is_done_once(observer: Observer, name: str) -> None:
     assert (offline.timestamp, offline.boot) == (None, first["boot"])
     assert (online.reset_reason, online.boot > offline.boot) == ("command", True)
     assert online.uptime_s is not None
-    await until(lambda: len(observer.seqs(name).get(online.boot, [])) >= 3, "readings of the new boot")
+    await eventually(lambda: len(observer.seqs(name).get(online.boot, [])) >= 3, "readings of the new boot")
     assert observer.seqs(name)[online.boot][:3] == [0, 1, 2]
     assert observer.states(name) == ["online", "offline", "online"]
 
@@ -131,7 +132,7 @@ async def readings_of_another(observer: Observer, count: int) -> None:
     """Wait for as long as a device that nobody told anything takes so many readings."""
     name = "bme280-0002"
     before = len(observer.of(name, "telemetry"))
-    await until(lambda: len(observer.of(name, "telemetry")) >= before + count, f"readings of {name}")
+    await eventually(lambda: len(observer.of(name, "telemetry")) >= before + count, f"readings of {name}")
 
 
 async def a_device_stops_and_starts(observer: Observer, name: str) -> None:
@@ -145,7 +146,7 @@ async def a_device_stops_and_starts(observer: Observer, name: str) -> None:
     assert "stopped" in (await observer.result(name, "faster"))["error"]
     observer.send_command(topic(name), {"id": "go", "action": "start"})
     assert (await observer.result(name, "go"))["ok"]
-    await until(lambda: len(observer.of(name, "telemetry")) >= silent + 3, "readings again")
+    await eventually(lambda: len(observer.of(name, "telemetry")) >= silent + 3, "readings again")
 
 
 async def a_fault_is_set_and_cleared(observer: Observer, name: str) -> None:
@@ -155,10 +156,10 @@ async def a_fault_is_set_and_cleared(observer: Observer, name: str) -> None:
     arguments = {"type": "clip", "field": "humidity", "high": 1.0}
     observer.send_command(topic(name), {"id": "break", "action": "set_fault", "arguments": arguments})
     assert (await observer.result(name, "break"))["ok"]
-    await until(lambda: humid()[-1:] == [1.0], "the fault shows")
+    await eventually(lambda: humid()[-1:] == [1.0], "the fault shows")
     observer.send_command(topic(name), {"id": "mend", "action": "clear_faults"})
     assert (await observer.result(name, "mend"))["data"] == {"cleared": 1}
-    await until(lambda: humid()[-1] > 1.0, "the fault is gone")
+    await eventually(lambda: humid()[-1] > 1.0, "the fault is gone")
 
 
 async def an_update_reports_its_version(observer: Observer, name: str) -> None:
@@ -170,7 +171,7 @@ async def an_update_reports_its_version(observer: Observer, name: str) -> None:
     }
     observer.send_command(topic(name), {"id": "newer", "action": "update_firmware", "arguments": {"version": "1.2.0"}})
     assert "under way" in (await observer.result(name, "newer"))["error"]
-    await until(lambda: observer.states(name) == ["online", "offline", "online"], "restarted")
+    await eventually(lambda: observer.states(name) == ["online", "offline", "online"], "restarted")
     status = Status.model_validate_json(observer.of(name, "status")[-1].payload)
     assert (status.firmware, status.reset_reason) == ("1.1.0", "update")
 
@@ -178,6 +179,6 @@ async def an_update_reports_its_version(observer: Observer, name: str) -> None:
 async def a_failed_update_rolls_back(observer: Observer, name: str) -> None:
     arguments = {"version": "1.1.0", "fails": True}
     observer.send_command(topic(name), {"id": "bad", "action": "update_firmware", "arguments": arguments})
-    await until(lambda: observer.states(name) == ["online", "offline", "online"], "restarted")
+    await eventually(lambda: observer.states(name) == ["online", "offline", "online"], "restarted")
     status = Status.model_validate_json(observer.of(name, "status")[-1].payload)
     assert (status.firmware, status.reset_reason) == ("1.0.0", "rollback")

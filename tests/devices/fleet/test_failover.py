@@ -13,7 +13,8 @@ from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl
 from edgewire.run_record import count_seqs
-from tests.devices.fleet.observer import assert_books_balance, conduct, observing, until
+from tests.devices.fleet.observer import assert_books_balance, conduct, observing
+from tests.waiting import eventually
 
 GROUP = {"kind": "bme280", "count": 6, "interval": "100ms", "reconnect": {"base": "50ms"}}
 URLS = [BrokerUrl.parse(f"mqtt://10.0.0.{number}") for number in range(1, 4)]
@@ -38,8 +39,8 @@ async def test_a_list_with_the_first_dead_connects_all_to_the_other(
     with observing(broker) as observer:
 
         async def script(fleet: Fleet) -> None:
-            await until(lambda: fleet.connected_after_s is not None, "all are connected")
-            await until(lambda: all(client.acknowledged > 3 for client in fleet.clients), "all have measured")
+            await eventually(lambda: fleet.connected_after_s is not None, "all are connected")
+            await eventually(lambda: all(client.acknowledged > 3 for client in fleet.clients), "all have measured")
 
         record = await conduct(scenario, script)
         assert_books_balance(record, observer)
@@ -60,12 +61,12 @@ async def test_a_broker_that_is_killed_in_mid_run_loses_its_devices_to_the_other
     with observing(brokers[0]) as first, observing(brokers[1]) as second:
 
         async def script(fleet: Fleet) -> None:
-            await until(lambda: fleet.connected_after_s is not None, "all are connected")
-            await until(lambda: all(client.acknowledged > 3 for client in fleet.clients), "all have measured")
+            await eventually(lambda: fleet.connected_after_s is not None, "all are connected")
+            await eventually(lambda: all(client.acknowledged > 3 for client in fleet.clients), "all have measured")
             brokers[0].kill()
-            await until(lambda: all(client.reconnects for client in fleet.clients[::2]), "they are at the other")
+            await eventually(lambda: all(client.reconnects for client in fleet.clients[::2]), "they are at the other")
             before = [client.acknowledged for client in fleet.clients]
-            await until(
+            await eventually(
                 lambda: all(client.acknowledged > was + 3 for client, was in zip(fleet.clients, before, strict=True)),
                 "they go on",
             )

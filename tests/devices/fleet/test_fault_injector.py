@@ -14,7 +14,8 @@ from devices.timeline.timeline import Timeline
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import parse_ms
 from edgewire.messages import Status
-from tests.devices.fleet.observer import Observer, assert_books_balance, conduct, observing, until
+from tests.devices.fleet.observer import Observer, assert_books_balance, conduct, observing
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -53,14 +54,14 @@ async def test_every_fault_of_a_link(mosquitto_factory: Callable[[], MosquittoPr
         async def script(fleet: Fleet) -> None:
             boot = boot_number(NOON_MS)
             dead = ("bme280-0002", "bme280-0003")
-            await until(
+            await eventually(
                 lambda: all(len(set(observer.seqs(name).get(boot, []))) >= 28 for name in dead), "seven seconds"
             )
-            await until(lambda: all(observer.states(name)[-1] == "online" for name in FAULTS), "everybody is back")
+            await eventually(lambda: all(observer.states(name)[-1] == "online" for name in FAULTS), "everybody is back")
             found.extend(fleet.labels())
 
         record = await conduct(scenario, script, from_ms=NOON_MS, power_on_ms=NOON_MS)
-        await until(lambda: observer.states("bme280-0009") == ["online", "offline"], "goodbye")
+        await eventually(lambda: observer.states("bme280-0009") == ["online", "offline"], "goodbye")
     assert_books_balance(record, observer)
     # Everybody is back at the end, and says goodbye once.
     for name in FAULTS:
@@ -153,14 +154,14 @@ async def test_a_device_that_sleeps(mosquitto_factory: Callable[[], MosquittoPro
     with observing(broker) as observer:
 
         async def script(fleet: Fleet) -> None:
-            await until(lambda: observer.states(name)[:2] == ["online", "sleeping"], "it falls asleep")
+            await eventually(lambda: observer.states(name)[:2] == ["online", "sleeping"], "it falls asleep")
             # The broker keeps a command for it until it wakes.
             observer.send_command(f"edge/default/bme280/{name}/cmd", {"id": "who", "action": "identify"})
             assert (await observer.result(name, "who"))["ok"]
-            await until(lambda: observer.states(name).count("sleeping") >= 4, "asleep again and again")
+            await eventually(lambda: observer.states(name).count("sleeping") >= 4, "asleep again and again")
 
         record = await conduct(scenario, script, from_ms=NOON_MS, power_on_ms=NOON_MS)
-        await until(lambda: observer.states("bme280-0003")[-1] == "offline", "goodbye")
+        await eventually(lambda: observer.states("bme280-0003")[-1] == "offline", "goodbye")
     assert_books_balance(record, observer)
     assert record.totals["unsent"] == record.totals["dropped"] == 0
     states = observer.states(name)

@@ -23,6 +23,7 @@ from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl
 from edgewire.messages import Status
 from edgewire.run_record import RunRecord
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -58,14 +59,6 @@ async def run(scenario: Scenario, duration_s: float, **options: int) -> RunRecor
     return await Fleet(scenario, name="test", version=version, **options).run(duration_s, asyncio.Event())
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("did not happen within 60 s")
-
-
 async def test_a_live_run_publishes_the_bytes_of_the_timeline(
     mosquitto_factory: Callable[[], MosquittoProcess],
 ) -> None:
@@ -75,7 +68,7 @@ async def test_a_live_run_publishes_the_bytes_of_the_timeline(
     with listening(broker, "edge/+/+/+/+") as heard:
         record = await run(scenario, 2.0, from_ms=begin, power_on_ms=EPOCH_MS)
         expected = sorted(Timeline(scenario, EPOCH_MS).batch(begin, begin + 10_000).payload)
-        await until(lambda: len([1 for topic, _, _ in heard if not topic.endswith("status")]) >= len(expected))
+        await eventually(lambda: len([1 for topic, _, _ in heard if not topic.endswith("status")]) >= len(expected))
     assert sorted(payload for topic, payload, _ in heard if not topic.endswith("status")) == expected
     assert record.totals == {
         "emitted": len(expected),
@@ -94,7 +87,7 @@ async def test_each_device_says_hello_and_goodbye_on_its_retained_status(
     broker = mosquitto_factory()
     with listening(broker, "edge/+/+/+/status") as heard:
         record = await run(Scenario(broker=broker.url, devices=GROUPS), 1.5)
-        await until(lambda: len(heard) >= 40)
+        await eventually(lambda: len(heard) >= 40)
     states: dict[str, list[Status]] = {}
     for topic, payload, _ in heard:
         states.setdefault(topic, []).append(Status.model_validate(orjson.loads(payload)))
@@ -103,7 +96,7 @@ async def test_each_device_says_hello_and_goodbye_on_its_retained_status(
     assert sum(said[-1].sent for said in states.values()) == record.totals["emitted"]
     assert {status.run_id for said in states.values() for status in said} == {record.run_id}
     with listening(broker, "edge/+/+/+/status") as later:
-        await until(lambda: len(later) >= 20)
+        await eventually(lambda: len(later) >= 20)
     assert all(retained for _, _, retained in later)
 
 
@@ -118,7 +111,7 @@ async def run_through_an_outage(
         **changes,
     )
     running = asyncio.create_task(run(scenario, duration_s))
-    await until(lambda: len({topic for topic, _, _ in heard}) == 10)
+    await eventually(lambda: len({topic for topic, _, _ in heard}) == 10)
     await asyncio.to_thread(broker.terminate)
     await asyncio.sleep(away_s)
     await asyncio.to_thread(broker.start)
@@ -131,7 +124,7 @@ async def test_readings_of_an_outage_arrive_afterwards_with_their_own_times(
     broker = mosquitto_factory()
     with listening(broker, "edge/+/+/+/telemetry") as heard:
         scenario, record = await run_through_an_outage(broker, heard, 4.0, away_s=1)
-        await until(lambda: len({payload for _, payload, _ in heard}) >= record.totals["emitted"])
+        await eventually(lambda: len({payload for _, payload, _ in heard}) >= record.totals["emitted"])
     emitted = record.totals["emitted"]
     assert record.totals == {
         "emitted": emitted,
@@ -152,7 +145,7 @@ async def test_an_outbox_that_overflows_names_what_it_dropped(
     with listening(broker, "edge/+/+/+/telemetry") as heard:
         _, record = await run_through_an_outage(broker, heard, 4.5, away_s=2, outbox={"max_messages": 3})
         kept = record.totals["emitted"] - record.totals["dropped"]
-        await until(lambda: len({payload for _, payload, _ in heard}) >= kept)
+        await eventually(lambda: len({payload for _, payload, _ in heard}) >= kept)
     arrived = {(row["device_id"], row["seq"]) for row in (orjson.loads(payload) for _, payload, _ in heard)}
     for device in record.devices:
         dropped = {seq for first, last in device.dropped for seq in range(first, last + 1)}

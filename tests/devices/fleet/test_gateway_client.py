@@ -7,7 +7,8 @@ import pytest
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
-from tests.devices.fleet.observer import conduct, observing, until
+from tests.devices.fleet.observer import conduct, observing
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -27,12 +28,12 @@ async def test_a_lost_gateway_takes_its_devices_along_and_nothing_is_lost(
 
         async def script(fleet: Fleet) -> None:
             first, second = fleet.gateways
-            await until(lambda: fleet.snapshot().emitted > 12, "readings")
+            await eventually(lambda: fleet.snapshot().emitted > 12, "readings")
             now = fleet.snapshot()
             assert (now.devices, now.gateways, now.gateways_connected) == (6, 2, 2)
             first.drop_connection()
             assert [client.is_online for client in fleet.clients] == [False] * 3 + [True] * 3
-            await until(lambda: first.reconnects == 1 and first.is_online, "the connection again")
+            await eventually(lambda: first.reconnects == 1 and first.is_online, "the connection again")
             assert all(client.is_online for client in fleet.clients)
             observer.send_command("edge/default/bme280/bme280-0002/cmd", {"id": "c1", "action": "identify"})
             assert (await observer.result("bme280-0002", "c1"))["ok"]
@@ -40,14 +41,14 @@ async def test_a_lost_gateway_takes_its_devices_along_and_nothing_is_lost(
             member = fleet.clients[4]
             at_ms = fleet.device_time_ms()
             member.power_off()
-            await until(lambda: observer.states("bme280-0005")[-1] == "offline", "the gateway to say so")
+            await eventually(lambda: observer.states("bme280-0005")[-1] == "offline", "the gateway to say so")
             assert second.is_online
             member.power_on(member.firmware.boot + 1, at_ms, "brown_out")
             assert member.is_online
             assert (first.reconnects, second.reconnects) == (1, 0)
 
         record = await conduct(scenario, script)
-        await until(lambda: len(observer.states("gateway-0001")) == 4, "the goodbye")
+        await eventually(lambda: len(observer.states("gateway-0001")) == 4, "the goodbye")
         # The broker says the will of the gateway; of its devices there is none.
         assert observer.states("gateway-0001") == ["online", "offline", "online", "offline"]
         assert observer.states("gateway-0002") == ["online", "offline"]

@@ -11,7 +11,8 @@ from devices.fleet.steering import CommandDevices, DeviceSelection, FindDevices,
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import RunRecord
-from tests.devices.fleet.observer import assert_books_balance, conduct, observing, until
+from tests.devices.fleet.observer import assert_books_balance, conduct, observing
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -47,7 +48,7 @@ async def test_a_device_boots_and_obeys_as_a_whole_and_its_parts_measure_each_fo
 
         async def script(fleet: Fleet) -> None:
             steering = FleetSteering(fleet, loaded.seed)
-            await until(lambda: len(observer.of("box-0002.gps", "telemetry")) > 2, "they measure")
+            await eventually(lambda: len(observer.of("box-0002.gps", "telemetry")) > 2, "they measure")
             assert {client.carrier.session.config.client_id for client in fleet.clients} == {"box-0001", "box-0002"}
             found = await steering.answer(FindDevices(selection=DeviceSelection(device_ids=("box-0001",))))
             assert [row["device_id"] for row in found.rows] == ["box-0001.bme280", "box-0001.gps"]
@@ -74,13 +75,17 @@ async def test_a_device_boots_and_obeys_as_a_whole_and_its_parts_measure_each_fo
             # Whoever controls the run means the device by any of its parts, and it restarts once.
             selection = DeviceSelection(device_ids=("box-0001",))
             assert (await steering.answer(CommandDevices(selection, "reboot", {}))).devices == 1
-            await until(lambda: observer.states("box-0001") == ["online", "offline", "online"], "the device is back")
+            await eventually(
+                lambda: observer.states("box-0001") == ["online", "offline", "online"], "the device is back"
+            )
             for part in ("bme280", "gps"):
-                await until(lambda part=part: len(observer.seqs(f"box-0001.{part}")) == 2, f"{part} measures again")
+                await eventually(
+                    lambda part=part: len(observer.seqs(f"box-0001.{part}")) == 2, f"{part} measures again"
+                )
             assert (await steering.answer(PauseReadings(DeviceSelection(groups=(1,))))).devices == 2
 
         record = await conduct(loaded, script)
-        await until(lambda: observer.states("box-0001")[-1:] == ["offline"], "the goodbye")
+        await eventually(lambda: observer.states("box-0001")[-1:] == ["offline"], "the goodbye")
         assert observer.states("box-0002") == ["online", "offline"]
         # What no part says of itself: there is one status, and it is the device's.
         assert observer.states("box-0001.gps") == []
@@ -103,16 +108,16 @@ async def test_devices_with_parts_come_go_and_change_while_others_stay(
     with observing(broker) as observer:
 
         async def script(fleet: Fleet) -> None:
-            await until(lambda: len(observer.of("box-0002.gps", "telemetry")) > 2, "they measure")
+            await eventually(lambda: len(observer.of("box-0002.gps", "telemetry")) > 2, "they measure")
             more = scenario(broker, plain, BOX | {"count": 3})
             assert len((await fleet.apply(more)).added) == 2
-            await until(lambda: len(observer.of("box-0003.gps", "telemetry")) > 2, "the third device measures")
+            await eventually(lambda: len(observer.of("box-0003.gps", "telemetry")) > 2, "the third device measures")
             # Another part has each device come anew, under the same client id, as one that was flashed.
             parts = [*BOX["device"], {"kind": "bme280", "name": "outside", "interval": "200ms"}]
             change = await fleet.apply(scenario(broker, plain, BOX | {"device": parts, "count": 1}))
             assert (len(change.added), len(change.replaced), len(change.removed)) == (1, 2, 4)
-            await until(lambda: len(observer.of("box-0001.outside", "telemetry")) > 2, "the new part measures")
-            await until(lambda: observer.states("box-0003")[-1] == "offline", "the others say goodbye")
+            await eventually(lambda: len(observer.of("box-0001.outside", "telemetry")) > 2, "the new part measures")
+            await eventually(lambda: observer.states("box-0003")[-1] == "offline", "the others say goodbye")
             assert fleet.snapshot().devices == 5
 
         record = await conduct(first, script)
@@ -136,17 +141,17 @@ async def test_what_waits_of_parts_of_different_qos_keeps_to_the_window_of_the_b
 
         async def script(fleet: Fleet) -> None:
             (host,) = {client.carrier for client in fleet.clients}
-            await until(lambda: len(observer.of("box-0001.gps", "telemetry")) > 2, "they measure")
+            await eventually(lambda: len(observer.of("box-0001.gps", "telemetry")) > 2, "they measure")
             host.drop_connection()
             host.link_faults = LinkFaultState()
             host.link_faults.drop_count = 1
-            await until(lambda: len(host.firmware.outbox) > 150, "much waits")
+            await eventually(lambda: len(host.firmware.outbox) > 150, "much waits")
             host.link_faults = None
             host.request_reconnect()
-            await until(lambda: not host.firmware.outbox, "it is sent")
+            await eventually(lambda: not host.firmware.outbox, "it is sent")
 
         record = await conduct(loaded, script)
-        await until(lambda: observer.states("box-0001")[-1:] == ["offline"], "the goodbye")
+        await eventually(lambda: observer.states("box-0001")[-1:] == ["offline"], "the goodbye")
         assert_books_balance(record, observer)
     assert record.problems == {}
     assert record.totals["unsent"] == record.totals["dropped"] == 0

@@ -8,7 +8,8 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import RunRecord, count_seqs
-from tests.devices.fleet.observer import conduct, until
+from tests.devices.fleet.observer import conduct
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -26,7 +27,7 @@ async def test_a_checkpoint_is_a_whole_account_and_disturbs_nothing(
     async def script(fleet: Fleet) -> None:
         while len(checkpoints) < 3:
             reached = fleet.snapshot().acknowledged + 300
-            await until(lambda reached=reached: fleet.snapshot().acknowledged > reached, "more is acknowledged")
+            await eventually(lambda reached=reached: fleet.snapshot().acknowledged > reached, "more is acknowledged")
             checkpoints.append((await fleet.checkpoint()).to_record())
 
     final = await conduct(scenario, script)

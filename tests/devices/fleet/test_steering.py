@@ -30,7 +30,8 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.errors import ConfigError, ServiceUnavailable
-from tests.devices.fleet.observer import assert_books_balance, conduct, observing, until
+from tests.devices.fleet.observer import assert_books_balance, conduct, observing
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -69,8 +70,8 @@ async def test_devices_are_paused_muted_disturbed_and_looked_at(
 
         async def script(fleet: Fleet) -> None:
             steering = FleetSteering(fleet, scenario.seed)
-            await until(lambda: fleet.connected_after_s is not None, "all are connected")
-            await until(lambda: len(observer.of("gps-0001", "telemetry")) > 1, "they measure")
+            await eventually(lambda: fleet.connected_after_s is not None, "all are connected")
+            await eventually(lambda: len(observer.of("gps-0001", "telemetry")) > 1, "they measure")
             gps = DeviceSelection(groups=(1,))
             assert (await steering.answer(PauseReadings(gps))).devices == 2
             assert (await steering.answer(PauseReadings(gps))).devices == 0
@@ -95,7 +96,7 @@ async def test_devices_are_paused_muted_disturbed_and_looked_at(
             assert row_of(await steering.answer(LookAtDevice("bme280-0001")))["messages"] == []
 
             muted = next(client for client in fleet.clients if client.device.device_id == "bme280-0001")
-            await until(lambda: len(muted.firmware.outbox) > 2, "it keeps what it measures")
+            await eventually(lambda: len(muted.firmware.outbox) > 2, "it keeps what it measures")
             look = row_of(await steering.answer(LookAtDevice("bme280-0001")))
             assert ("delay", True, "control/mute", None) in [
                 (one["type"], one["is_now"], one["by"], one["to_ms"]) for one in look["faults"]
@@ -125,7 +126,7 @@ async def test_devices_are_paused_muted_disturbed_and_looked_at(
             refused = await steering.answer(CommandDevices(gps, "set_interval", {"interval": "1s"}))
             assert (refused.devices, dict(refused.refused)) == (0, {"the device is stopped: send start first": 3})
             assert (await steering.answer(ResumeReadings(EVERYONE))).devices == 3
-            await until(lambda: len(observer.of("gps-0003", "telemetry")) > 1, "the one that came measures")
+            await eventually(lambda: len(observer.of("gps-0003", "telemetry")) > 1, "the one that came measures")
             labels.extend(fleet.labels())
 
             async def flood() -> None:

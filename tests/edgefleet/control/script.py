@@ -1,7 +1,5 @@
 """All that can be done to a run, one after the other, whatever it runs on."""
 
-import time
-from collections.abc import Callable
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +9,7 @@ from paho.mqtt.publish import single
 
 from edgefleet.control.client import ControlClient
 from edgewire.errors import ConfigError, EdgefleetError
+from tests.waiting import until
 
 SCENARIO: dict[str, Any] = {
     "seed": 4,
@@ -31,13 +30,6 @@ REFUSED = b'{"of":"nobody"}'
 """What no sink takes."""
 STUCK_DEVICES = 6
 """Those that the share of the first fault draws: it hangs on seed, number of the action and ids alone."""
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: did not happen within 120 s"
-        time.sleep(0.05)
 
 
 def do_everything(client: ControlClient) -> None:

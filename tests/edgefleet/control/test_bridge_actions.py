@@ -11,9 +11,10 @@ from devices.scenario.actions import ACTION
 from edgefleet.control.controller import RunController
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.run_record import ActionRecord
-from tests.bridge.fakes import eventually, ingest_stub
+from tests.bridge.fakes import ingest_stub
 from tests.bridge.live import Publisher, staged
 from tests.edgefleet.control.runs import SCENARIO, ScriptedShards, controller_of
+from tests.waiting import eventually
 
 
 async def act(controller: RunController, name: str, **keys: Any) -> ActionRecord:

@@ -26,8 +26,9 @@ from edgewire.run_record import BY_REQUEST, RunRecord
 from tests.devices.export.test_parts import contents
 from tests.edgefleet.control.behind import bridge_behind
 from tests.edgefleet.control.script import ACTIONS, BRIDGE_ACTIONS, REFUSED, SCENARIO, STUCK_DEVICES, do_everything
-from tests.edgefleet.launch.test_workers import job, listening, until
+from tests.edgefleet.launch.test_workers import job, listening
 from tests.processes import not_outliving
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.ray, pytest.mark.timeout(300)]  # a cluster of ten processes and more
 
@@ -82,14 +83,14 @@ async def test_the_messages_are_those_of_one_process_and_the_report_balances(
     brokers = mosquitto_factory(), mosquitto_factory()
     with listening(*brokers) as heard:
         await run_shard(job(*brokers), asyncio.Event())
-        await until(lambda: sum(map(len, heard)) >= 57)
+        await eventually(lambda: sum(map(len, heard)) >= 57)
     with listening(*brokers) as heard_of_ray:
         run = command(cluster, scenario_file(tmp_path, *brokers), tmp_path / "run", "--messages=3", "--workers=3")
         done = await asyncio.to_thread(
             subprocess.run, run, capture_output=True, text=True, timeout=150, env=os.environ | LOOPBACK
         )
         assert done.returncode == 0, done.stderr
-        await until(lambda: sum(map(len, heard_of_ray)) >= 57)
+        await eventually(lambda: sum(map(len, heard_of_ray)) >= 57)
     assert [sorted(payloads) for payloads in heard_of_ray] == [sorted(payloads) for payloads in heard]
     report = json.loads(done.stdout)
     assert (report["devices"], report["emitted"], report["acknowledged"]) == (19, 57, 57)
@@ -106,7 +107,7 @@ async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order
     with listening(broker) as (heard,):
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | LOOPBACK}
         with subprocess.Popen(run, **streams) as driver, not_outliving(driver):  # noqa: ASYNC220 - it takes a millisecond
-            await until(lambda: len(heard) > 40)
+            await eventually(lambda: len(heard) > 40)
             actors(cluster)[0].kill()
             said = bytearray()
             os.set_blocking(driver.stderr.fileno(), False)
@@ -115,9 +116,9 @@ async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order
                 said.extend(driver.stderr.read() or b"")
                 return b"died on node" in said
 
-            await until(died)
+            await eventually(died)
             before = len(heard)
-            await until(lambda: len(heard) > before + 20)
+            await eventually(lambda: len(heard) > before + 20)
             driver.send_signal(signal.SIGINT)
             output, errors = await asyncio.to_thread(driver.communicate, timeout=120)
         assert driver.returncode == 1, errors
@@ -143,14 +144,14 @@ async def test_a_run_on_the_cluster_is_controlled(
     with listening(broker) as (heard,), bridge_behind(tmp_path, broker.url, admin_port):
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | LOOPBACK}
         with subprocess.Popen([*run, "--record", record, "--json"], **streams) as driver, not_outliving(driver):  # noqa: ASYNC220 - it takes a millisecond
-            await until(lambda: (record / "control.json").exists() or driver.poll() is not None)
+            await eventually(lambda: (record / "control.json").exists() or driver.poll() is not None)
             client = ControlClient(find_address(str(record)))
             await asyncio.to_thread(do_everything, client)
             client.act({"action": "stop"})
             output, errors = await asyncio.to_thread(driver.communicate, timeout=120)
         assert driver.returncode == 0, errors
         found = RunRecord.load(record)
-        await until(lambda: len({*heard}) >= found.totals["acknowledged"])
+        await eventually(lambda: len({*heard}) >= found.totals["acknowledged"])
     assert [one.action for one in found.actions] == [*ACTIONS, *BRIDGE_ACTIONS, "bridge_drain", "stop"]
     assert [change.time_scale for change in found.time_changes] == [4, 1]
     assert {(span.device_id, span.why) for span in found.standby} == {(f"gps-{n:04}", BY_REQUEST) for n in range(1, 7)}

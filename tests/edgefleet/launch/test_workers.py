@@ -24,6 +24,7 @@ from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
 from tests.processes import not_outliving
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -64,14 +65,6 @@ def job(*brokers: MosquittoProcess, **changes: object) -> ShardJob:
     return ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), **(fixed | changes))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("did not happen within 60 s")
-
-
 async def test_the_messages_are_the_same_for_1_2_and_5_workers(
     mosquitto_factory: Callable[[], MosquittoProcess],
 ) -> None:
@@ -83,7 +76,7 @@ async def test_the_messages_are_the_same_for_1_2_and_5_workers(
                 result = await run_shard(job(*brokers), asyncio.Event())
             else:
                 result = await Workers(job(*brokers), workers, ProcessLauncher("warning")).run_workers(asyncio.Event())
-            await until(lambda heard=heard: sum(map(len, heard)) >= 57)
+            await eventually(lambda heard=heard: sum(map(len, heard)) >= 57)
         assert result.record.totals == {
             "emitted": 57,
             "acknowledged": 57,
@@ -122,10 +115,12 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     all_ids = device_ids(endless.scenario)
     workers = Workers(endless, 2, ProcessLauncher("critical"))
     running = asyncio.create_task(workers.run_workers(stop))
-    await until(lambda: len(workers.statuses) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.statuses))
+    await eventually(
+        lambda: len(workers.statuses) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.statuses)
+    )
     workers.statuses[1].handle.process.kill()
     before = workers.statuses[0].snapshot.acknowledged
-    await until(lambda: workers.statuses[0].snapshot.acknowledged > before + 20)
+    await eventually(lambda: workers.statuses[0].snapshot.acknowledged > before + 20)
     assert [state for state, _ in workers.snapshots()] == ["running", "died"]
     # Whoever ends all processes of a service, as systemd does, ends the worker in order too.
     workers.statuses[0].handle.process.terminate()

@@ -17,7 +17,8 @@ from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
 from edgewire.messages import Status
 from edgewire.mqtt import Version
-from tests.devices.fleet.observer import Observer, assert_books_balance, observing, until
+from tests.devices.fleet.observer import Observer, assert_books_balance, observing
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -42,14 +43,14 @@ async def test_commands_reach_every_worker_and_a_frozen_one_returns(
     with observing(broker) as observer:
         running = asyncio.create_task(workers.run_workers(stop))
         try:
-            await until(lambda: all(observer.states(name) == ["online"] for name in NAMES), "all are online")
-            await until(lambda: all(observer.of(name, "telemetry") for name in NAMES), "first readings")
+            await eventually(lambda: all(observer.states(name) == ["online"] for name in NAMES), "all are online")
+            await eventually(lambda: all(observer.of(name, "telemetry") for name in NAMES), "first readings")
             await each_worker_obeys(observer)
             await a_frozen_worker_is_gone_and_returns(observer, workers)
         finally:
             stop.set()
             record = (await running).record
-        await until(lambda: all(observer.states(name)[-1] == "offline" for name in NAMES), "goodbye")
+        await eventually(lambda: all(observer.states(name)[-1] == "offline" for name in NAMES), "goodbye")
     assert record.failures == []
     assert_books_balance(record, observer)
     for name in NAMES:
@@ -70,17 +71,19 @@ async def a_frozen_worker_is_gone_and_returns(observer: Observer, workers: Worke
     pid = workers.statuses[1].handle.process.pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        await until(lambda: all(observer.states(name) == ["online", "offline"] for name in FROZEN), "every will")
-        await until(lambda: workers.snapshots()[1][0] is WorkerState.SILENT, "the parent notices")
+        await eventually(lambda: all(observer.states(name) == ["online", "offline"] for name in FROZEN), "every will")
+        await eventually(lambda: workers.snapshots()[1][0] is WorkerState.SILENT, "the parent notices")
         before = {name: newest(observer, name) for name in FROZEN}
         assert [observer.states(name) for name in OTHERS] == [["online"]] * len(OTHERS)
     finally:
         os.kill(pid, signal.SIGCONT)
-    await until(lambda: all(observer.states(name) == ["online", "offline", "online"] for name in FROZEN), "all return")
+    await eventually(
+        lambda: all(observer.states(name) == ["online", "offline", "online"] for name in FROZEN), "all return"
+    )
     for name in FROZEN:
         boots = {Status.model_validate_json(one.payload).boot for one in observer.of(name, "status")}
         assert boots == set(observer.seqs(name)), "what was frozen was not reset"
-        await until(lambda name=name: newest(observer, name) > before[name] + 10, "readings again")
+        await eventually(lambda name=name: newest(observer, name) > before[name] + 10, "readings again")
 
 
 def newest(observer: Observer, name: str) -> int:

@@ -14,9 +14,9 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.provision import BRIDGE, OPERATOR
 from edgewire.errors import ConfigError, EdgefleetError
-from tests.devices.fleet.observer import until
 from tests.edgefleet.provision.conftest import SecuredBroker, provisioned
 from tests.edgefleet.provision.test_secured_broker import client, passwords
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -36,7 +36,7 @@ async def test_every_device_of_a_fleet_is_itself(broker: SecuredBroker) -> None:
         # A broker that does not allow a publish says so in its PUBACK, and the device counts the message as dropped.
         assert record.totals["dropped"] == 0
         assert record.totals["acknowledged"] == record.totals["emitted"] > 10
-        await until(lambda: len(bridge.messages) >= record.totals["emitted"], "all have arrived")
+        await eventually(lambda: len(bridge.messages) >= record.totals["emitted"], "all have arrived")
         ids = {orjson.loads(payload)["device_id"] for _, payload in bridge.messages}
         assert ids == {"bme280-0001", "bme280-0002", "gps-0001"}
 
@@ -51,9 +51,9 @@ async def test_an_operator_tells_a_device_what_to_do(broker: SecuredBroker) -> N
         fleet = Fleet(scenario(broker), name="secured", version=await probe_all(broker_pool_for(scenario(broker))))
         running = asyncio.create_task(fleet.run(30, stop))
         # The goodbye of an earlier run is retained.
-        await until(lambda: any(b'"online"' in payload for _, payload in operator.messages), "it is online")
+        await eventually(lambda: any(b'"online"' in payload for _, payload in operator.messages), "it is online")
         operator.mqtt.publish(f"{device}/cmd", orjson.dumps(order), qos=1)
-        await until(lambda: f"{device}/result" in dict(operator.messages), "it answers")
+        await eventually(lambda: f"{device}/result" in dict(operator.messages), "it answers")
         stop.set()
         record = await running
     assert orjson.loads(dict(operator.messages)[f"{device}/result"])["data"] == {"interval": "5s"}

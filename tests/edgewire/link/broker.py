@@ -83,7 +83,7 @@ async def broker(tls: ssl.SSLContext | None = None) -> AsyncIterator[Broker]:
         yield scripted
 
 
-async def until(condition: Callable[[], object], limit_s: float = 20) -> None:
+async def until(condition: Callable[[], object], limit_s: float = 60) -> None:
     """Waits for something that must come."""
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110 - what is waited for is any state, which no event announces

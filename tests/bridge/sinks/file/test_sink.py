@@ -22,7 +22,8 @@ from bridge.sinks.file.folder import Folder
 from bridge.sinks.file.sink import FileSink
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
-from tests.bridge.fakes import TABLE, eventually, routed
+from tests.bridge.fakes import TABLE, routed
+from tests.waiting import eventually
 
 
 class Wall(SystemClock):

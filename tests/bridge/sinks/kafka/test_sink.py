@@ -24,8 +24,9 @@ from bridge.sinks.kafka.sink import KafkaSink
 from edgefleet.provision.authority import Authority
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.delivery.test_runner import staged
-from tests.bridge.fakes import FAST, eventually, in_order, routed, spooled
+from tests.bridge.fakes import FAST, in_order, routed, spooled
 from tests.services.kafka import SASL_PASSWORD, SASL_USER, KafkaProcess
+from tests.waiting import eventually
 
 TARGET = KafkaTarget(topic="test.kafka.sink")
 TABLE = RouteTable([RouteConfig(topic="#", kafka=TARGET)])
