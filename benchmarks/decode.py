@@ -37,6 +37,8 @@ SUBSCRIPTIONS: list[object] = [
     {"filter": "+/events/rpc", "decode": "shelly"},
     {"filter": "+/sensor/+/state", "decode": "esphome"},
     {"filter": "homeassistant/#", "decode": "esphome"},
+    {"filter": "senml/#", "decode": "senml"},
+    {"filter": "telegraf/#", "decode": "influx"},
 ]
 Message = tuple[bytes, bytes]
 
@@ -88,8 +90,21 @@ def esphome(device: str, number: int, _at_ms: int) -> tuple[str, object]:
     return f"{device}/sensor/out/state", 14 + number % 9 / 10
 
 
+def senml(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """A pack of three records."""
+    first = {"bn": f"{device}/", "bt": at_ms / 1000, "n": "temperature", "u": "Cel", "v": 14 + number % 9 / 10}
+    air = {"n": "humidity", "u": "%RH", "v": 61.5}, {"n": "pressure", "u": "hPa", "v": 1002.4}
+    return f"senml/{device}", [first, *air]
+
+
+def influx(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """A line of three fields."""
+    air = f"temperature_c={14 + number % 9 / 10},humidity=61.5,pressure_hpa=1002.4"
+    return f"telegraf/{device}/bme280", f"bme280,host={device} {air} {at_ms}000000".encode()
+
+
 FORMATS: dict[str, Callable[[str, int, int], tuple[str, object]]] = {
-    one.__name__: one for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome)
+    one.__name__: one for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx)
 }
 
 
@@ -146,7 +161,7 @@ def _backlog(name: str, count: int, turn: int) -> Iterator[Message]:
     for place in range(count):
         number = turn * count + place // DEVICES
         topic, body = make(f"dev{place % DEVICES}", number, started_ms + place // DEVICES * 1000)
-        yield topic.encode(), orjson.dumps(body)
+        yield topic.encode(), body if isinstance(body, bytes) else orjson.dumps(body)
 
 
 def _discovery() -> Iterator[Message]:

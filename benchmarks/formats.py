@@ -19,5 +19,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "tasmota": {"dialect": "tasmota"},
     "esphome": {"dialect": "esphome"},
     "shelly": {"dialect": "shelly"},
+    "senml": {"dialect": "senml"},
+    "influx": {"dialect": "influx"},
 }
 """Name -> keys of their entry in the scenario."""

@@ -1,6 +1,7 @@
 """Writes the configuration references in this folder from the models: `python docs/generate.py` (or `make docs`)."""
 
 import inspect
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -94,8 +95,15 @@ def dialects() -> str:
     page = (HERE / "dialects.md").read_text(encoding="utf-8")
     before, _, rest = page.partition(_SPOKEN_BEGIN)
     after = rest.partition(_SPOKEN_END)[2]
-    spoken = "\n".join(_spoken(name) for name, dialect in DIALECTS.items() if dialect.encoder is not None)
+    names = [name for name, dialect in DIALECTS.items() if dialect.encoder is not None and not dialect.is_platform]
+    spoken = "\n".join(f"### `{name}`\n\n{_spoken(name)}" for name in names)
     return f"{before}{_SPOKEN_BEGIN}\n\n{spoken}\n{_SPOKEN_END}{after}"
+
+
+def platforms() -> str:
+    """The page of platforms and standards, with what emulated devices say in each."""
+    page = (HERE / "platforms.md").read_text(encoding="utf-8")
+    return _SPOKEN_OF.sub(lambda found: f"{found['begin']}\n\n{_spoken(found['name'])}\n{_SPOKEN_END}", page)
 
 
 def control() -> str:
@@ -122,6 +130,7 @@ PAGES = {
     "bridge.md": bridge,
     "environment.md": environment,
     "dialects.md": dialects,
+    "platforms.md": platforms,
     "control.md": control,
 }
 
@@ -131,6 +140,11 @@ _CONTROL_BEGIN = (
 
 _SPOKEN_BEGIN = "<!-- Written by docs/generate.py from the encoders, up to the next such line; do not edit. -->"
 _SPOKEN_END = "<!-- The end of what docs/generate.py writes. -->"
+_SPOKEN_OF = re.compile(
+    r"(?P<begin><!-- Written by docs/generate\.py from the encoder of (?P<name>[a-z0-9-]+), up to the next such line; "
+    rf"do not edit\. -->).*?{re.escape(_SPOKEN_END)}",
+    re.DOTALL,
+)
 _LONGEST_SAMPLE = 220
 _STATUS = {
     "state": "online",
@@ -167,7 +181,7 @@ def _spoken(name: str) -> str:
     if (will := found.will(device, _STATUS | {"state": "offline"})) is not None:
         rows.append(_sample(will.topic, "will", will.qos, will.payload, retain=will.retain))
     commands = [f"`{topic}`" for topic in found.command_topics(device)]
-    heading = f"### `{name}`\n\nOf {', '.join(f'`{one}`' for one in spoken)}; by default QoS {group.qos}, every "
+    heading = f"Of {', '.join(f'`{one}`' for one in spoken)}; by default QoS {group.qos}, every "
     listens = f"\nListens on {', '.join(commands)}.\n" if commands else "\nTakes no commands.\n"
     return "\n".join(
         [
@@ -198,7 +212,7 @@ def _said(found: WireFormat, device: Device) -> Iterator[tuple[str, bytes, bool]
 
 
 def _sample(topic: str, when: str, qos: int, payload: bytes, *, retain: bool) -> str:
-    text = payload.decode().replace("|", "\\|")
+    text = payload.decode(errors="backslashreplace").replace("|", "\\|")
     shown = text if len(text) <= _LONGEST_SAMPLE else f"{text[:_LONGEST_SAMPLE]}…"
     return f"| `{topic}` | {when} | {qos} | {'yes' if retain else 'no'} | {f'`{shown}`' if text else '(empty)'} |"
 

@@ -16,7 +16,7 @@ from bridge.message.config import NATIVE_FORMAT, OWN_FORMAT, RAW_FORMAT, RAW_KIN
 from bridge.message.decoders import UndecodableMessage
 from bridge.message.event import TopicInfo
 from bridge.message.payload_shapes import PayloadShape, mark_payload, read_shape_time, shape_of
-from bridge.message.user_properties import reading_place
+from bridge.message.user_properties import load_properties, reading_place
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import iso_ms
 from edgewire.dialects.base import (
@@ -149,6 +149,7 @@ class ForeignDecoder:
         self._zone = config.zone
         self._arrival = Arrival(0, zone=self._zone)
         """Of the last message: many arrive in the same millisecond."""
+        self._reads_properties = getattr(decoder, "reads_properties", False) is True
         self._format = config.format
         self._is_periodic = self._format in _PERIODIC
         self._site = config.site
@@ -187,6 +188,9 @@ class ForeignDecoder:
             event = self._by_shape(known, message, arrival)
             if event is not None:
                 return event
+        if self._reads_properties and message.properties is not None:
+            carried = load_properties(message.properties)
+            arrival = arrival._replace(content_type=carried.content_type or "", user=carried.user)
         # Sinks that are behind ask again, in an order of their own: what is newer stays known, so what came before it
         # on its topic is read by a decoder that is thrown away.
         is_older = False

@@ -10,20 +10,19 @@ from dataclasses import replace
 from bridge.message.config import NATIVE_FORMAT, SubscriptionConfig
 from bridge.message.user_properties import with_reading_place
 from bridge.spool.message import SpooledMessage
-from edgewire.dialects.own_format import OwnFormatDecoder
-from edgewire.dialects.reading_lists import ReadingLists
+from edgewire.dialects.base import PayloadSplitter
 from edgewire.mqtt.filters import filter_matches
 
 _KNOWN_TOPICS = 100_000
 
 
 class ReadingSplitter:
-    """Splits what comes by subscriptions whose `decode` has lists of readings; see `make_splitter`."""
+    """Splits what comes by subscriptions whose messages may have several readings; see `make_splitter`."""
 
-    def __init__(self, formats: Iterable[tuple[str, ReadingLists | None]]) -> None:
+    def __init__(self, formats: Iterable[tuple[str, PayloadSplitter | None]]) -> None:
         """Take filters and the lists of what comes by them: as in a route table, the first that matches counts."""
         self._formats = tuple(formats)
-        self._by_topic: dict[str, ReadingLists | None] = {}
+        self._by_topic: dict[str, PayloadSplitter | None] = {}
 
     def split_messages(self, messages: list[SpooledMessage]) -> list[SpooledMessage]:
         """Return these messages, with those of several readings in as many parts, in their order."""
@@ -37,7 +36,7 @@ class ReadingSplitter:
                 found += _split(message, lists)
         return found
 
-    def _find(self, topic: str) -> ReadingLists | None:
+    def _find(self, topic: str) -> PayloadSplitter | None:
         if len(self._by_topic) >= _KNOWN_TOPICS:
             self._by_topic.clear()
         lists = next((lists for one, lists in self._formats if filter_matches(one, topic)), None)
@@ -45,7 +44,7 @@ class ReadingSplitter:
         return lists
 
 
-def _split(message: SpooledMessage, lists: ReadingLists) -> list[SpooledMessage]:
+def _split(message: SpooledMessage, lists: PayloadSplitter) -> list[SpooledMessage]:
     parts = lists.split_payload(message.payload)
     if len(parts) < 2:
         return [message]
@@ -57,9 +56,9 @@ def _split(message: SpooledMessage, lists: ReadingLists) -> list[SpooledMessage]
 
 def make_splitter(subscriptions: Iterable[SubscriptionConfig]) -> ReadingSplitter | None:
     """Return what splits the messages of these subscriptions; None where each message is one reading."""
-    formats: list[tuple[str, ReadingLists | None]] = []
-    for config in subscriptions:
-        if config.format != NATIVE_FORMAT:
-            decoder = config.make_decoder()
-            formats.append((config.plain_filter, decoder.lists if isinstance(decoder, OwnFormatDecoder) else None))
+    formats: list[tuple[str, PayloadSplitter | None]] = [
+        (config.plain_filter, getattr(config.make_decoder(), "lists", None))
+        for config in subscriptions
+        if config.format != NATIVE_FORMAT
+    ]
     return ReadingSplitter(formats) if any(lists is not None for _, lists in formats) else None

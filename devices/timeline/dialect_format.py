@@ -210,6 +210,11 @@ class DialectFormat:
     # -- writing
 
     def _written(self, compiled: _Compiled, rows: TableRows) -> list[bytes]:
+        payloads = self._joined(compiled, rows)
+        rewrite = compiled.template.rewrite
+        return payloads if rewrite is None else [rewrite(payload) for payload in payloads]
+
+    def _joined(self, compiled: _Compiled, rows: TableRows) -> list[bytes]:
         count = len(rows.devices)
         if not count:
             return []

@@ -66,6 +66,10 @@ class Arrival(NamedTuple):
     """Whether the broker had kept it: then it is the last known state, not a new reading."""
     zone: ZoneInfo | None = None
     """The zone of local times."""
+    content_type: str = ""
+    """That the message says it has, by MQTT 5, where the decoder `reads_properties`; empty where it says none."""
+    user: tuple[tuple[str, str], ...] = ()
+    """Its user properties, likewise."""
 
 
 class DialectMessage(NamedTuple):
@@ -99,7 +103,7 @@ def unread(
     values: Mapping[str, Value] | None = None,
 ) -> DialectMessage:
     """Return a message that has no time of its own, and mostly no values."""
-    received_ms, retained, _ = arrival
+    received_ms, retained = arrival[:2]
     return DialectMessage(
         device_id, role, received_ms, TimeSource.ARRIVAL, values or {}, "", _NOTHING, extra or {}, retained
     )
@@ -139,8 +143,20 @@ class SteadyDecoder(Protocol):
         ...
 
 
+class PayloadSplitter(Protocol):
+    """Takes messages apart that say the readings of several devices, or several readings of one."""
+
+    def split_payload(self, payload: bytes) -> list[bytes]:
+        """Return a payload for each reading, or this one alone where it has one or is not as it must be."""
+        ...
+
+
 class DialectDecoder(Protocol):
-    """Reads the messages of one dialect, and remembers what devices have described of themselves."""
+    """Reads the messages of one dialect, and remembers what devices have described of themselves.
+
+    Where a message may have several readings, it has `lists`, a `PayloadSplitter`; where it reads the properties of
+    MQTT 5, it has `reads_properties`, which is true.
+    """
 
     @property
     def filters(self) -> tuple[str, ...]:

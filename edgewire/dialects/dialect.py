@@ -32,3 +32,6 @@ class Dialect:
     """Whether sensors of several kinds in one device have messages of their own."""
     any_topic: bool = False
     """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
+    is_platform: bool = False
+    """Whether it is the format of a platform or a standard, which docs/platforms.md tells of, and not of a maker's
+    devices."""

@@ -5,7 +5,7 @@ write them column by column. A name in braces stands for what is peculiar to the
 `{mac}`, and the columns of a file of identities.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -44,6 +44,8 @@ class MessageTemplate:
     """Fields without a value of which there is no message: a phone without a position says nothing."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Of MQTT 5: `content_type`, `message_expiry_s`, `user`, whose values may have names in braces."""
+    rewrite: Callable[[bytes], bytes] | None = None
+    """Makes what is sent of the payload as JSON, for dialects that are written otherwise; no batch goes with it."""
 
 
 class DialectCommand(NamedTuple):

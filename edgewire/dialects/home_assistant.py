@@ -260,7 +260,7 @@ class PlainNumber(NamedTuple):
         if not ((type(found) is float or type(found) is int) and -_LARGEST < found < _LARGEST):
             return None
         values = {name: found if factor == 1 and offset == 0 else round(found * factor + offset, 9)}
-        received_ms, retained, _ = arrival
+        received_ms, retained = arrival[:2]
         return DialectMessage(
             device, _READING, received_ms, _BY_ARRIVAL, values, sensor, _NO_PARTS, _NO_PARTS, retained, ()
         )

@@ -5,9 +5,21 @@ Empty levels, as of `/plant//x`, are no fault: brokers take them.
 
 import re
 import unicodedata
+from typing import Annotated
+
+from pydantic import Field
+
+from edgewire.config_errors import text_matching
 
 MAX_TOPIC_BYTES = 65_535
 """MQTT 1.5.4: the length of a text is a number of two bytes."""
+
+TopicTemplate = Annotated[
+    str,
+    Field(min_length=1, max_length=300),
+    text_matching(r"^[^+#\x00]+$", "a topic, so without the wildcards + and #"),
+]
+"""A topic of emulated devices, with names in braces: `{id}`, `{site}`, `{kind}`, `{mac}`."""
 
 _NAME = re.compile(r"\{[a-z_][a-z0-9_]*\}")
 

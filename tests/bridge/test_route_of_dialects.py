@@ -26,6 +26,8 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         b'{"_type":"location","tst":1700000000,"lat":48.1,"lon":11.5}',
         {"latitude": 48.1, "longitude": 11.5},
     ),
+    "senml": ("senml", "any/topic", b'[{"bn":"x7/","n":"t","u":"Cel","v":21.5}]', {"temperature_c": 21.5}),
+    "influx": ("influx", "any/topic", b"bme280,host=pi4 temperature_c=21.5", {"temperature_c": 21.5}),
     "own": (OWN, "plant/dev-1/state", b'{"t":59}', {"temperature_c": 15.0}),
 }
 DISCOVERY = '{"dev_cla":"temperature","unit_of_meas":"°F","stat_t":"porch/sensor/out/state","dev":{"ids":"porch"}}'

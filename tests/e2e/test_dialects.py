@@ -41,6 +41,8 @@ GROUPS: dict[str, dict[str, Any]] = {
         "dialect": {"dialect": "zigbee2mqtt", "last_seen": "epoch"},
         "firmware": {"battery_life": "300d"},
     },
+    "senml": {"kind": "traffic", "dialect": {"dialect": "senml", "encoding": "cbor"}},
+    "influx": {"kind": "people", "dialect": "influx"},
     "edgefleet": {"kind": "bme280", "discovery": {"form": "single", "prefix": "ha"}, "on": {"max_interval": "1s"}},
 }
 """Site -> how its devices speak."""
@@ -57,6 +59,8 @@ SUBSCRIPTIONS: list[Any] = [
     {"filter": "owntracks/#", "decode": "owntracks", "site": "owntracks"},
     {"filter": "plant/#", "decode": OWN},
     {"filter": "zigbee2mqtt/#", "decode": "zigbee2mqtt", "site": "zigbee2mqtt"},
+    {"filter": "senml/#", "decode": "senml"},
+    {"filter": "telegraf/#", "decode": "influx"},
 ]
 
 

@@ -67,6 +67,8 @@ SPEAKERS: dict[str, Speaker] = {
         {"id": "d", "kind": "gps", "dialect": "owntracks"}, _PHONE, b"", b'{"_type":"lwt","tst":1772625601}',
         (("owntracks/default/d/cmd", b'{"_type":"cmd","action":"reportLocation"}'),),
     ),
+    "senml": Speaker({"id": "d", "dialect": "senml"}, b'[{"bn":"d/","n":"temperature","u":"Cel","v":19.5}]'),
+    "influx": Speaker({"id": "d", "dialect": "influx"}, b"bme280,device_id=d temperature_c=19.5 1772625601000000000"),
     "own": Speaker(OWN, b'{"t":19.5,"n":{"b":7}}'),
     "own, bare values": Speaker({"topic": "x/{id}", "payload": {"from": "temperature_c", "round": 1}}, b"88.8"),
 }  # fmt: skip

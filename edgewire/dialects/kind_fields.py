@@ -1,0 +1,52 @@
+"""Names the fields of a kind's readings that are one value each, for dialects that say whatever there is."""
+
+import types
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from edgewire.dialects.base import DialectError
+from edgewire.messages import CONTRACT, Channel
+
+_IDENTITY = frozenset({"device_id", "timestamp", "boot", "seq"})
+
+
+class KindField(NamedTuple):
+    """Names a field and what it holds."""
+
+    name: str
+    type: type[int] | type[float] | type[bool] | type[str]
+    is_optional: bool
+    """Whether a reading may have no value of it."""
+
+    @property
+    def mapping(self) -> Any:
+        """Return it in the notation of `own_format`, left out where there is no value."""
+        return {"from": self.name, "optional": True} if self.is_optional else self.name
+
+
+def kind_fields(kind: str, dialect: str) -> tuple[KindField, ...]:
+    """Return the fields of a kind. Raises `DialectError` for one without any."""
+    messages = CONTRACT[kind].messages
+    message = next((one for one in messages if one.channel is Channel.TELEMETRY), messages[0])
+    found = []
+    for name, field in message.model.model_fields.items():
+        held, may_lack = _held_type(field.annotation)
+        if name not in _IDENTITY and held is not None:
+            found.append(KindField(name, held, may_lack or not field.is_required()))
+    if not found:
+        raise DialectError(f"{dialect} says values one by one, and {kind} has none; use a format of your own")
+    return tuple(found)
+
+
+def _held_type(annotation: Any) -> tuple[Any, bool]:
+    """Return which of the four types is held, and whether nothing may be; None where it is none of them."""
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        arguments = get_args(annotation)
+        inner = [one for one in arguments if one is not type(None)]
+        held = _held_type(inner[0])[0] if len(inner) == 1 else None
+        return held, len(inner) < len(arguments)
+    if origin is Literal:
+        return str, False
+    if hasattr(annotation, "__metadata__"):
+        return _held_type(annotation.__origin__)
+    return (annotation if annotation in (int, float, bool, str) else None), False

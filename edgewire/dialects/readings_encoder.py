@@ -1,0 +1,38 @@
+"""Writes readings and events alone: for devices that tell no state of theirs and take no commands."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
+
+
+class ReadingsEncoder:
+    """Says readings and events by mappings, and nothing else."""
+
+    def __init__(self, messages: Sequence[MessageTemplate], events: Sequence[MessageTemplate] = ()) -> None:
+        self.messages = tuple(messages)
+        self.events = tuple(events)
+
+    def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> tuple[Publication, ...]:
+        """Return nothing."""
+        return ()
+
+    def will(self, names: DeviceNames) -> Publication | None:
+        """Return none."""
+        return None
+
+    def command_topics(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
+    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
+    def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
+        """Return none."""
+        return None
+
+    def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> tuple[Publication, ...]:
+        """Return nothing."""
+        return ()
