@@ -7,6 +7,8 @@ ONE_MORE = $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1,
 
 # What is tested is kept compiled, whatever the environment says: that is a third of the time of a short run.
 COMPILED := PYTHONDONTWRITEBYTECODE=
+# SECOND_TRY=1 runs a test once more that ended with a TimeoutError, and names it.
+PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^TimeoutError' -raR)
 # What PYTEST_ARGS chooses may all be in one of the three parts: pytest ends with 5 where it chose nothing.
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
@@ -22,7 +24,7 @@ demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on lo
 # Every property with a few examples; what takes longer than half a second is told, to be marked `slow`. Half of the time is
 # waiting: more processes than a small machine has cores.
 check: lint  ## lint, and the tests that need no service and little time: under a minute
-	$(COMPILED) $(BIN)/python -m pytest -q -n 3 --hypothesis-profile quick \
+	$(COMPILED) $(PYTEST) -q -n 3 --hypothesis-profile quick \
 	  --durations 5 --durations-min 0.7 \
 	  -m "not (slow or services or e2e or chaos or compose or spark or ray or documents or browser or brokers)" $(PYTEST_ARGS)
 
@@ -30,29 +32,29 @@ check: lint  ## lint, and the tests that need no service and little time: under 
 # in three, a file in one of them, as each process starts services of its own: they wait for half of it.
 test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(BIN)/python -m pytest -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or ray or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(PYTEST) -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or ray or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a Ray cluster, a real Spark:"
 	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-ray, test-spark"
 
 test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
-	$(COMPILED) $(BIN)/python -m pytest -n 3 -m documents $(PYTEST_ARGS)
+	$(COMPILED) $(PYTEST) -n 3 -m documents $(PYTEST_ARGS)
 
 test-brokers: .venv/.dev  ## seven brokers, out of Debian, wheels, Go, npm and Maven; the table of docs/brokers.md; minutes
-	$(COMPILED) $(BIN)/python -m pytest -n 3 -m brokers $(PYTEST_ARGS)
+	$(COMPILED) $(PYTEST) -n 3 -m brokers $(PYTEST_ARGS)
 
 test-browser: .venv/.dev  ## looks at the page of a run in Chromium, a minute
-	$(COMPILED) $(BIN)/python -m pytest -n 2 -m browser $(PYTEST_ARGS)
+	$(COMPILED) $(PYTEST) -n 2 -m browser $(PYTEST_ARGS)
 
 test-ray: .venv/.dev  ## runs and data sets on a Ray cluster of two nodes on loopback, two minutes
-	$(COMPILED) $(BIN)/python -m pytest -m ray $(PYTEST_ARGS)
+	$(COMPILED) $(PYTEST) -m ray $(PYTEST_ARGS)
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
-	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)
+	$(PYTEST) -m compose $(PYTEST_ARGS)
 
 test-spark: .venv/.dev  ## a real Spark reads the Kafka topics by the printed schemas; fetches PySpark (430 MB), about a minute
 	@$(BIN)/python -c 'import pyspark' 2>/dev/null || $(BIN)/pip install --quiet 'pyspark==4.0.0'
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m spark $(PYTEST_ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m spark $(PYTEST_ARGS)
 
 chaos: .venv/.dev  ## 470 runs in which the bridge is killed or its surroundings fail, about 50 minutes; CHAOS_ARGS="--help"
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

@@ -35,21 +35,13 @@ from edgewire.link.closing import close_and_wait
 from edgewire.mqtt import Acknowledged, Event, Message, Session, SessionConfig, Subscribed, Subscription, Version, Will
 from tests.services.fixtures import BrokerAddress
 from tests.services.kafka import KafkaProcess
+from tests.waiting import until
 
 PYTHON = sys.executable
 
 
 def program(text: str, **arguments: object) -> ManagedProcess:
     return ManagedProcess("the program", [PYTHON, "-c", text], **{"ready": lambda: True, **arguments})
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 30) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def alive(pid: int) -> bool:
@@ -130,7 +122,7 @@ class TestProcess:
             process.signal(signal.SIGSTOP)
             process.kill()
             # Of the children it is enough that they have the signal: who has waited for them is the watch.
-            assert until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
+            until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
 
     def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:
         pids = tmp_path / "pid"
@@ -148,7 +140,7 @@ class TestProcess:
             [PYTHON, "-c", parent], cwd=root, timeout=30, env={**os.environ, "TMPDIR": str(tmp_path)}
         )
         assert result.returncode == -signal.SIGKILL
-        assert until(lambda: not alive(int(pids.read_text())))
+        until(lambda: not alive(int(pids.read_text())))
 
     def test_answers_only_to_a_server_that_answers(self) -> None:
         port = free_port()

@@ -155,6 +155,10 @@ class _Forgetting:
         for number in range(count):
             for position in self._connections[number] if number not in done else ():
                 self._report.add_failure(why, self._timeline.devices[position].device_id)
+        # The order of the fleet, not that of the answers, which is another one each time.
+        order = {device.device_id: position for position, device in enumerate(self._timeline.devices)}
+        for device_ids in self._report.failures.values():
+            device_ids.sort(key=order.__getitem__)
         return self._report
 
     async def _forget_connection(self, positions: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.link import Link, connect_link
 from tests.services.fixtures import BrokerAddress
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.services
 
@@ -49,12 +50,6 @@ def config(mosquitto: BrokerAddress, tmp_path: Path) -> BridgeConfig:
     return BridgeConfig(broker=mosquitto.url, client_id=tmp_path.name, subscriptions=[f"{tmp_path.name}/#"], http={})
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
 async def cancelled(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait([task])
@@ -64,7 +59,7 @@ async def test_what_listens_to_the_broker_itself(config: BridgeConfig, dialled: 
     metrics = BridgeMetrics()
     watch = BrokerStatsMonitor(lambda: config, metrics, LossReport(metrics, SystemClock()), random.Random(1))
     task = asyncio.create_task(watch.watch_statistics())
-    await until(lambda: dialled)
+    await eventually(lambda: dialled)
     await cancelled(task)
     assert [link.is_gone for link in dialled] == [True]
 
@@ -84,7 +79,7 @@ async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[Mqt
     source = MqttSource(config, spool, metrics, LossReport(metrics, clock).record_session_lost, clock, random.Random(1))
     task = asyncio.create_task(source.run_source())
     try:
-        await until(lambda: source.last_error is None)
+        await eventually(lambda: source.last_error is None)
         yield source, task
     finally:
         await spool.close()

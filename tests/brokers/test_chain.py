@@ -11,8 +11,8 @@ import yaml
 
 from edgefleet.embedded import ManagedProcess, edgefleet_process, free_port
 from edgewire.mqtt import Subscription, Version
-from tests.edgewire.link.broker import until
 from tests.edgewire.link.wire_client import WireClients
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.brokers, pytest.mark.timeout(240)]
 
@@ -72,9 +72,9 @@ async def command_is_answered(clients: WireClients, url: str, version: Version) 
     ours = clients(url, version)
     await ours.connect()
     await ours.subscribe(Subscription(f"{DEVICE}/#", 1))
-    await until(lambda: any(one.topic == f"{DEVICE}/telemetry" for one in ours.messages), 60)
+    await eventually(lambda: any(one.topic == f"{DEVICE}/telemetry" for one in ours.messages), timeout_s=60)
     ours.link.publish(f"{DEVICE}/cmd", json.dumps({"id": "c-1", "action": "identify"}).encode(), qos=1)
-    await until(lambda: any(one.topic == f"{DEVICE}/result" for one in ours.messages), 60)
+    await eventually(lambda: any(one.topic == f"{DEVICE}/result" for one in ours.messages), timeout_s=60)
     answer = next(json.loads(one.payload) for one in ours.messages if one.topic == f"{DEVICE}/result")
     assert (answer["id"], answer["ok"], answer["data"]["kind"]) == ("c-1", True, "bme280")
 

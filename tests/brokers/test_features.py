@@ -9,8 +9,8 @@ from edgefleet.embedded import Broker
 from edgewire.link import Link
 from edgewire.mqtt import Acknowledged, ConnectionLost, Subscription, Version, Will
 from tests.brokers.programs import ForeignBroker
-from tests.edgewire.link.broker import until
 from tests.edgewire.link.wire_client import PahoClient, WireClients
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.brokers
 
@@ -25,7 +25,7 @@ def judge(url: str, root: str, version: Version) -> Iterator[PahoClient]:
 
 async def soon(condition: Callable[[], object]) -> None:
     """Wait for what must come, not too long: some of it is known never to come from some brokers."""
-    await until(condition, 10)
+    await eventually(condition, timeout_s=10)
 
 
 async def test_what_is_published_arrives(

@@ -47,15 +47,15 @@ def table(faults: Sequence[Fault], results: Sequence[Result], seed: int, seconds
     ]
 
 
-def write_into(document: Path, lines: Sequence[str]) -> None:
-    """Put the table between the two markers of the document."""
+def write_into(document: Path, lines: Sequence[str], begin: str = BEGIN, end: str = END) -> None:
+    """Put a table between two markers of the document."""
     text = document.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, found, after = rest.partition(END)
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
     if not found:
-        raise ValueError(f"{document} has no '{BEGIN}' … '{END}' to write the table between")
+        raise ValueError(f"{document} has no '{begin}' … '{end}' to write the table between")
     body = "\n".join(["", *lines, ""])
-    document.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
+    document.write_text(f"{before}{begin}\n{body}\n{end}{after}", encoding="utf-8")
 
 
 def _cells(results: Sequence[Result], fault: Fault | None) -> list[str]:

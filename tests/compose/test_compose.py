@@ -1,8 +1,6 @@
 """docker-compose.yml: builds, becomes ready, and carries every message of the fleet to both sinks."""
 
 import json
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -10,17 +8,9 @@ from edgefleet.embedded import answers
 from edgewire.messages import CONTRACT
 from tests.compose.conftest import SETTINGS
 from tests.compose.stack import ComposeStack
+from tests.waiting import until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
-
-
-def until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    return True
 
 
 def test_our_services_do_not_run_as_root(stack: ComposeStack) -> None:
@@ -46,13 +36,13 @@ def test_the_image_has_the_scenarios_and_what_its_commands_need(stack: ComposeSt
 
 def test_nothing_is_lost_although_the_bridge_is_killed(stack: ComposeStack) -> None:
     stack.run("up", "--detach", "devices")
-    assert until(lambda: all(stack.stored().get(kind, 0) for kind in CONTRACT), 60)
+    until(lambda: all(stack.stored().get(kind, 0) for kind in CONTRACT), timeout_s=60)
     stack.run("kill", "bridge")
-    assert until(lambda: not answers(f"{stack.bridge_url}/healthz"), 20)
+    until(lambda: not answers(f"{stack.bridge_url}/healthz"), timeout_s=20)
     stack.run("start", "bridge")
-    assert until(lambda: answers(f"{stack.bridge_url}/readyz"), 60)
+    until(lambda: answers(f"{stack.bridge_url}/readyz"), timeout_s=60)
     before = sum(stack.stored().values())
-    assert until(lambda: sum(stack.stored().values()) > before + 500, 60)
+    until(lambda: sum(stack.stored().values()) > before + 500, timeout_s=60)
     stack.run("stop", "devices")
     (record,) = stack.run("run", "--rm", "--no-deps", "-T", "--entrypoint", "ls", "devices", "runs").split()
     verify = ["verify", f"runs/{record}", "--ingest", "http://ingest:8000", "--kafka", "kafka:19092", "--json"]

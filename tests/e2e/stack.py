@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from aiohttp import web
 
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, edgefleet_process, free_port
 from edgewire.run_record import RunRecord
+from tests.waiting import until
 
 FLEET = {
     "seed": 7,
@@ -116,7 +116,7 @@ class Stack:
             now = self.books("delivered")
             return all(now[sink] >= count for sink, count in enough.items())
 
-        wait_until(delivered)
+        until(delivered)
 
     def start_fleet(self, duration: str = "170s", **changes: object) -> "RunningFleet":
         """`edgefleet run` as a process, until `RunningFleet.stop` or for so long."""
@@ -208,11 +208,3 @@ def running_stack(
         running = Stack(folder, broker, ingest_url, gate, kafka, bridge, bridge_url)
         stack.callback(running.close)
         yield running
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    """Raises where it does not become true in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)

@@ -19,7 +19,7 @@ from edgefleet.embedded import MosquittoProcess
 from edgefleet.verify import Outcome, verify_run
 from edgewire.run_record import RunRecord
 from tests.e2e.chain import running_chain
-from tests.e2e.stack import wait_until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -107,18 +107,18 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
         scenario.write_text(yaml.safe_dump(content))
         words = ("run", str(scenario), "--duration", "4s", "--record", str(tmp_path / "run"))
         fleet = subprocess.Popen([sys.executable, "-m", "edgefleet", *words], stderr=subprocess.PIPE)
-        wait_until(lambda: sum(topic.endswith(("/online", "/LWT")) for topic, _ in heard) >= 4)
-        wait_until(lambda: ("zigbee2mqtt/bridge/state", b'{"state":"online"}') in heard)
+        until(lambda: sum(topic.endswith(("/online", "/LWT")) for topic, _ in heard) >= 4)
+        until(lambda: ("zigbee2mqtt/bridge/state", b'{"state":"online"}') in heard)
         client.publish("shelly-001/rpc", b'{"id":1,"src":"me","method":"Shelly.GetStatus"}', qos=1)
         client.publish("cmnd/tasmota-001/TelePeriod", b"", qos=1)
         client.publish("owntracks/owntracks/owntracks-001/cmd", b'{"_type":"cmd","action":"dump"}', qos=1)
         client.publish("zigbee2mqtt/bridge/request/health_check", b"", qos=1)
         answers = {"me/rpc", "stat/tasmota-001/RESULT", "zigbee2mqtt/bridge/response/health_check"}
-        wait_until(lambda: answers <= {topic for topic, _ in heard})
+        until(lambda: answers <= {topic for topic, _ in heard})
         before = len(heard)
         client.publish("homeassistant/status", b"online", qos=1)
         described = "homeassistant/device/tasmota-001/config"
-        wait_until(lambda: described in {topic for topic, _ in heard[before:]})
+        until(lambda: described in {topic for topic, _ in heard[before:]})
         _, said = fleet.communicate(timeout=60)
         assert fleet.returncode == 0, said.decode()
         record = RunRecord.load(tmp_path / "run")
@@ -128,7 +128,7 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
             sent[device.device_id.rpartition("-")[0]] += device.emitted
         assert all(sent[site] for site in GROUPS.keys() - {"owntracks"})
         sent["tasmota"] += 1  # the reading that was asked for
-        wait_until(lambda: stored(store).total() >= sent.total())
+        until(lambda: stored(store).total() >= sent.total())
         assert stored(store) == +sent
         verdict = verify_run(record, ingest=ingest)
         assert (verdict.outcome, verdict.failures(), verdict.untold) == (Outcome.PASS, [], [])

@@ -15,7 +15,8 @@ from edgefleet.embedded import MosquittoProcess
 from edgefleet.verify import RunVerdict, verify_run
 from edgewire.messages import CONTRACT
 from edgewire.run_record import RunRecord
-from tests.e2e.stack import Stack, running_stack, wait_until
+from tests.e2e.stack import Stack, running_stack
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.timeout(180)]
 
@@ -74,7 +75,7 @@ def test_http_answering_503_for_a_while_delays_but_loses_nothing(stack: Stack) -
     fleet = stack.start_fleet()
     stack.await_delivery(100)
     stack.gate.closed = True
-    wait_until(lambda: stack.gate.refused > 0)
+    until(lambda: stack.gate.refused > 0)
     shut = time.monotonic()
     # Kafka is not held up by the sink that is down.
     stack.await_delivery(300, ["kafka"])
@@ -111,9 +112,9 @@ def test_a_device_that_dies_is_reported_offline_by_its_will(stack: Stack) -> Non
     client.loop_start()
     try:
         fleet = stack.start_fleet()
-        wait_until(lambda: len(statuses) == 68 and set(statuses.values()) == {"online"})
+        until(lambda: len(statuses) == 68 and set(statuses.values()) == {"online"})
         fleet.kill()
-        wait_until(lambda: set(statuses.values()) == {"offline"})
+        until(lambda: set(statuses.values()) == {"offline"})
     finally:
         client.loop_stop()
         client.disconnect()

@@ -17,8 +17,9 @@ import yaml
 from edgefleet.embedded import MosquittoProcess, answers, edgefleet_process, free_port
 from edgefleet.embedded.process import Server
 from tests.deploy.test_monitoring import RULES, SHOWN
-from tests.e2e.stack import FLEET, wait_until
+from tests.e2e.stack import FLEET
 from tests.services.fixtures import unavailable
+from tests.waiting import until
 
 pytestmark = pytest.mark.e2e
 
@@ -93,8 +94,8 @@ def test_no_panel_and_no_rule_is_empty(prometheus: str) -> None:
         return not empty
 
     try:
-        wait_until(all_told)
+        until(all_told)
     except AssertionError:
         pytest.fail("nothing is said by\n" + "\n".join(sorted(empty)))
-    wait_until(lambda: bool(ask(prometheus, "sum(rate(edgefleet_acknowledged_total[5s])) > 0")))
+    until(lambda: bool(ask(prometheus, "sum(rate(edgefleet_acknowledged_total[5s])) > 0")))
     assert len(ask(prometheus, "edgefleet_connected")) == len(FLEET["devices"])

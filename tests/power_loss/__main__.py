@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.chaos.table import write_into
 from tests.power_loss.bridge_recording import record_bridge
 from tests.power_loss.replay import Outcome, Recording, complaints_of, record_workload, replay
 
@@ -74,7 +75,7 @@ def _write_table(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         rows[outcome.workload].append(outcome)
     lines = [
-        f"Seeds {outcomes[0].seed} to {outcomes[-1].seed}, {datetime.now(UTC):%Y-%m-%d}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, from seed {outcomes[0].seed} on.",
         "",
         "| recorded | recordings | calls | different states | broken promises |",
         "|---|---:|---:|---:|---:|",
@@ -83,9 +84,7 @@ def _write_table(outcomes: Sequence[Outcome]) -> None:
         found = rows[name]
         counts = (len(found), *(sum(values) for values in zip(*map(_counts, found), strict=True)))
         lines.append(f"| {text} | " + " | ".join(f"{count:,}" for count in counts) + " |")
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    DOCUMENT.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{after}"]), encoding="utf-8")
+    write_into(DOCUMENT, lines, BEGIN, END)
     print(f"wrote {DOCUMENT}")
 
 

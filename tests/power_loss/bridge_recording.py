@@ -1,9 +1,7 @@
 """Records a whole bridge: what it has acknowledged to the broker has to be in its spool or in its files."""
 
 import asyncio
-import gzip
 import random
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -19,14 +17,13 @@ from edgewire.errors import EdgefleetError
 from edgewire.mqtt import PacketDecoder, Version
 from edgewire.mqtt.packets import Puback
 from tests.bridge.fakes import ScriptedBroker, payload, scripted_broker
-from tests.power_loss.checks import Facts
+from tests.power_loss.checks import Facts, contents_of, go_on_with_spool
 from tests.power_loss.replay import Recording
 from tests.power_loss.syscalls import Syscall, read_trace, traced_command
 from tests.power_loss.workloads import ROTATION
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 _TOPIC = "edge/s/bme280/a/telemetry"
-_START_S = 90.0
 
 
 def record_bridge(seed: int, messages: int, folder: Path) -> Recording:
@@ -51,14 +48,18 @@ async def _run_bridge(root: Path, folder: Path, trace: Path, rng: random.Random,
         config = folder / "bridge.yaml"
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         command = traced_command(["-m", "edgefleet", "bridge", "run", str(config)], trace)
-        with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:  # noqa: ASYNC220
+        with (folder / "log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
             try:
-                await asyncio.wait_for(broker.subscribed.wait(), _START_S)
+                await asyncio.wait_for(broker.subscribed.wait(), PATIENCE_S)
                 await _publish(broker, rng, messages)
-                await eventually(lambda: _delivered(root / "messages") >= messages)
-            finally:
+                await eventually(lambda: _delivered(root / "messages") >= messages, "every message is in a file")
                 process.terminate()
-                await asyncio.to_thread(process.wait, 60)
+                await asyncio.wait_for(process.wait(), PATIENCE_S)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
 
 
 async def _publish(broker: ScriptedBroker, rng: random.Random, messages: int) -> None:
@@ -78,7 +79,7 @@ def _delivered(folder: Path) -> int:
 
 def _size(path: Path) -> int:
     try:
-        return len(_lines(path))
+        return contents_of(path).count(b"\n")
     except FileNotFoundError:  # compressed meanwhile
         return 0
 
@@ -107,7 +108,7 @@ class _Pubacks:
                     self.count += 1
 
 
-def check_bridge(folder: Path, _seed: int, safe: Facts, _asked: Facts) -> list[str]:
+def check_bridge(folder: Path, seed: int, safe: Facts, _asked: Facts) -> list[str]:
     """Open spool and files as the next bridge would; each acknowledged message is in one of them."""
     numbers = set((safe or {})["numbers"])
     files = Folder(folder / "messages", ROTATION, [], lambda: 9e6)
@@ -115,22 +116,19 @@ def check_bridge(folder: Path, _seed: int, safe: Facts, _asked: Facts) -> list[s
         files.lock()
         if file := files.append_lines("bme280.jsonl", payload("a", 0) + b"\n"):
             file.clean_up()
-        delivered = {
-            orjson.loads(line)["seq"] for one in (folder / "messages").glob("*.jsonl*") for line in _lines(one)
-        }
+        lines = b"".join(map(contents_of, (folder / "messages").glob("*.jsonl*"))).splitlines()
+        delivered = {orjson.loads(line)["seq"] for line in lines}
         path = folder / "state" / "spool.db"
         with closing(SpoolStore(path, ["file"])) as store, closing(SpoolReader(path)) as reader:
             tracker = AckTracker("file", store.cursor("file"), store.done_bitmaps("file"))
             there = reader.read_messages(0, limit=1_000_000, max_bytes=1 << 30)
             pending = {orjson.loads(one.payload)["seq"] for one in there if not tracker.is_done(one.id)}
+        wrong = go_on_with_spool(path, ["file"], seed)
     except (EdgefleetError, OSError, orjson.JSONDecodeError) as error:
         return [f"it cannot be gone on with: {error}"]
     finally:
         files.close()
     lost = sorted(numbers - delivered - pending)
-    return [f"{len(lost)} acknowledged messages are lost, the first is {lost[0]}"] if lost else []
-
-
-def _lines(path: Path) -> list[bytes]:
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return data.splitlines()
+    if lost:
+        wrong.append(f"{len(lost)} acknowledged messages are lost, the first is {lost[0]}")
+    return wrong

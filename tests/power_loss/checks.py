@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from bridge.spool.dead_letters import DeadLetterSelection, read_dead_letters
 from bridge.spool.reader import SpoolReader
 from bridge.spool.store import SpoolStore
 from edgewire.errors import EdgefleetError
-from tests.power_loss.workloads import FILES, ROTATION, SINKS, TEMPLATES, line_of, payload_of
+from tests.power_loss.workloads import FILES, ROTATION, SINKS, TEMPLATES, line_of, message_of, payload_of
 
 Facts = dict[str, Any] | None
 """What a workload was told, or had asked for, last; None for nothing."""
@@ -33,10 +33,20 @@ def check_spool(folder: Path, seed: int, safe: Facts, asked: Facts) -> list[str]
     try:
         with closing(SpoolStore(path, SINKS)) as store:
             wrong = _compare_spool(store, path, seed, safe, asked)
-            store.commit()
+        wrong += go_on_with_spool(path, SINKS, seed)
     except EdgefleetError as error:
-        return [f"it cannot be opened any more: {error}"]
+        return [f"it cannot be gone on with: {error}"]
     return wrong
+
+
+def go_on_with_spool(path: Path, sinks: Sequence[str], seed: int) -> list[str]:
+    """Write one more message, as the next bridge would, and look for it after that one's end. Raises `SpoolError`."""
+    with closing(SpoolStore(path, sinks)) as store:
+        new = message_of(store.last_id + 1, seed)
+        store.commit([new])
+    with closing(SpoolReader(path)) as reader:
+        found = reader.read_messages(new.id - 1, limit=2, max_bytes=1 << 30)
+    return [] if [one.payload for one in found] == [new.payload] else ["a message that is written now is not there"]
 
 
 def _compare_spool(store: SpoolStore, path: Path, seed: int, safe: dict[str, Any], asked: dict[str, Any]) -> list[str]:
@@ -80,7 +90,7 @@ def check_files(folder: Path, seed: int, safe: Facts, asked: Facts) -> list[str]
     finally:
         files.close()
     for path in FILES:
-        data = b"".join(map(_contents, _parts(folder / "messages" / path)))
+        data = b"".join(map(contents_of, _parts(folder / "messages" / path)))
         if not data.endswith(b"\n"):
             wrong.append(f"{path} ends within a line")
         found = [_number(line, path, seed) for line in data.splitlines(keepends=True)]
@@ -104,7 +114,8 @@ def _parts(path: Path) -> list[Path]:
     return [one for one in found if one.suffix != ".gz" or one.with_suffix("") not in found] + [path]
 
 
-def _contents(path: Path) -> bytes:
+def contents_of(path: Path) -> bytes:
+    """Return what is in a file, compressed or not."""
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 

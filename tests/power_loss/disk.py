@@ -80,18 +80,18 @@ class _Folder:
 
     def change(self, names: dict[str, "_File | _Folder | None"]) -> None:
         self.pending.append(names)
-        _rename(self.entries, names)
+        _put_names(self.entries, names)
 
     def sync(self, upto: int) -> None:
         for names in self.pending[:upto]:
-            _rename(self.durable, names)
+            _put_names(self.durable, names)
         del self.pending[:upto]
 
     def after(self, survival: Survival, rng: random.Random) -> dict[str, "_File | _Folder"]:
         kept = {Survival.NOTHING: 0, Survival.SOME: rng.randint(0, len(self.pending))}.get(survival, len(self.pending))
         left = dict(self.durable)
         for names in self.pending[:kept]:
-            _rename(left, names)
+            _put_names(left, names)
         return left
 
 
@@ -107,7 +107,10 @@ class UnknownCall(Exception):
 
 
 class RecordedDisk:
-    """What was done with one folder, which was there and empty at the start, and what a power loss leaves of it."""
+    """What was done with one folder, which was there and empty at the start, and what a power loss leaves of it.
+
+    The program has to name what is in it by absolute paths.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = _Folder()
@@ -115,19 +118,30 @@ class RecordedDisk:
         self._open: dict[int, _Open] = {}
         self._syncing: dict[int, int] = {}
         """By thread: how many pending changes there were when its sync began."""
+        self._closing: set[int] = set()
+        """Threads whose close has begun."""
 
     def apply(self, call: Syscall) -> bool:
         """Take a call; return whether it touched the folder. Raises `UnknownCall`."""
         act = self._ACTS.get(call.name)
         if act is None:
-            if call.result == 0 and any(self._names(text) for text in call.texts):
+            written = call.numbers[self._WRITTEN[call.name]] if call.name in self._WRITTEN else "-1"
+            is_ours = int(written) in self._open or any(self._names(text) is not None for text in call.texts)
+            if is_ours and call.result is not None and call.result >= 0:
                 raise UnknownCall(call.name)
             return False
         if call.result is None:
-            if act is RecordedDisk._sync and (opened := self._open.get(int(call.numbers[0]))):
-                self._syncing[call.thread] = len(opened.node.pending)
-            return False
+            return self._begin(call)
         return call.result >= 0 and act(self, call)
+
+    def _begin(self, call: Syscall) -> bool:
+        """Take the begin of a call that others overtake, where that is what counts."""
+        if call.name in {"fsync", "fdatasync"} and (opened := self._open.get(int(call.numbers[0]))):
+            self._syncing[call.thread] = len(opened.node.pending)
+        if call.name == "close":  # another thread may be given the number before it ends
+            self._closing.add(call.thread)
+            return self._open.pop(int(call.numbers[0]), None) is not None
+        return False
 
     def lose_power(self, survival: Survival, rng: random.Random) -> dict[str, bytes | None]:
         """Return what is left: contents by path below the folder, None for a folder."""
@@ -148,6 +162,8 @@ class RecordedDisk:
             return True
         folder, name = self._find(place)
         node = folder.entries.get(name)
+        if node is None and "O_CREAT" not in flags:
+            raise UnknownCall(f"{place} is opened, and nothing is known of it")
         if node is None:
             node = _File()
             folder.change({name: node})
@@ -157,6 +173,9 @@ class RecordedDisk:
         return True
 
     def _close(self, call: Syscall) -> bool:
+        if call.thread in self._closing:
+            self._closing.remove(call.thread)
+            return False
         return self._open.pop(int(call.numbers[0]), None) is not None
 
     def _seek(self, call: Syscall) -> bool:
@@ -216,7 +235,7 @@ class RecordedDisk:
         return True
 
     _ACTS: dict[str, Callable[["RecordedDisk", Syscall], bool]] = {
-        **dict.fromkeys(("open", "openat", "creat"), _open_file),
+        **dict.fromkeys(("open", "openat"), _open_file),
         **dict.fromkeys(("write", "writev", "pwrite64", "pwritev"), _write),
         **dict.fromkeys(("fsync", "fdatasync"), _sync),
         **dict.fromkeys(("mkdir", "mkdirat"), _make_folder),
@@ -226,6 +245,9 @@ class RecordedDisk:
         "lseek": _seek,
         "ftruncate": _truncate,
     }
+
+    _WRITTEN = {"fallocate": 0, "sendfile": 0, "copy_file_range": 2}
+    """Calls that the model does not know -> which of their arguments is the file that they change."""
 
     def _names(self, path: bytes) -> str | None:
         """Return the path below the folder, '' for the folder itself; None for what is elsewhere."""
@@ -285,7 +307,7 @@ def _cut(change: _Write, size: int) -> list[_Write]:
     return cut
 
 
-def _rename(entries: dict[str, "_File | _Folder"], names: dict[str, "_File | _Folder | None"]) -> None:
+def _put_names(entries: dict[str, "_File | _Folder"], names: dict[str, "_File | _Folder | None"]) -> None:
     for name, node in names.items():
         if node is None:
             entries.pop(name, None)

@@ -14,6 +14,7 @@ import orjson
 from tests.power_loss.checks import CHECKS, Check, Facts
 from tests.power_loss.disk import RecordedDisk, Survival, write_state
 from tests.power_loss.syscalls import Syscall, read_trace, traced_command
+from tests.processes import not_outliving
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ def record_workload(workload: str, seed: int, steps: int, folder: Path) -> Recor
     root, marks, trace = folder / "recorded", folder / "marks", folder / "trace"
     root.mkdir(parents=True)
     program = ["-m", "tests.power_loss.workloads", workload, str(root), str(marks), str(seed), str(steps)]
-    with subprocess.Popen(traced_command(program, trace)) as process:
+    with subprocess.Popen(traced_command(program, trace)) as process, not_outliving(process):
         code = process.wait(300)
     if code:
         raise subprocess.CalledProcessError(code, program)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TRACED = (
-    "openat,open,creat,close,lseek,write,pwrite64,writev,pwritev,ftruncate,fallocate,fsync,fdatasync,"
+    "openat,open,creat,close,lseek,write,pwrite64,writev,pwritev,truncate,ftruncate,fallocate,fsync,fdatasync,"
     "rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,"
-    "sendfile,copy_file_range,sync_file_range,sendto,sendmsg"
+    "sendfile,copy_file_range,sendto,sendmsg"
 )
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<rest>.*)")
 _WHOLE = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)")

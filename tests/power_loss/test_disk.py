@@ -86,6 +86,19 @@ def test_a_sync_covers_what_was_there_when_it_began() -> None:
     assert after(*lines, "1 fsync(3) = 0") == {"a": b"onelate"}
 
 
+def test_a_number_that_is_given_again_while_its_close_goes_on_is_the_new_file() -> None:
+    lines = [
+        opened("/r/old", 3),
+        "2 close(3 <unfinished ...>",
+        *FILE,
+        "2 <... close resumed>) = 0",
+        f"1 write(3, {hexed('two')}, 3) = 3",
+        "1 close(3) = 0",
+        f"1 write(3, {hexed('a socket')}, 8) = 8",
+    ]
+    assert after(*lines, survival=Survival.EVERYTHING) == {"a": b"onetwo", "old": b""}
+
+
 def test_of_a_long_write_any_pages_and_some_sectors_are_left() -> None:
     data = "x" * 40_000
     lines = [opened("/r/a", 3), *SYNCED_FOLDER, f"1 write(3, {hexed(data)}, 40000) = 40000"]
@@ -100,12 +113,19 @@ def test_of_a_long_write_any_pages_and_some_sectors_are_left() -> None:
 def test_what_the_model_does_not_know_is_said(tmp_path: Path) -> None:
     for line in (
         f"1 link({hexed('/r/a')}, {hexed('/r/b')}) = 0",
+        f"1 creat({hexed('/r/b')}, 0644) = 5",
+        f"1 truncate({hexed('/r/a')}, 0) = 0",
+        "1 fallocate(3, 0, 0, 4096) = 0",
+        opened("/r/unknown", 5, "O_RDONLY"),
+        "1 sendfile(3, 7, NULL, 9) = 9",
+        "1 copy_file_range(7, NULL, 3, NULL, 9, 0) = 9",
         f"1 rename({hexed('/r/a')}, {hexed('/elsewhere')}) = 0",
         f"1 rename({hexed('/r/d/a')}, {hexed('/r/a')}) = 0",
     ):
         with pytest.raises(UnknownCall):
             after(*FILE, f"1 mkdir({hexed('/r/d')}, 0777) = 0", opened("/r/d/a", 9), line)
     assert after(f"1 link({hexed('/r/a')}, {hexed('/r/b')}) = -1 EEXIST (File exists)") == {}
+    assert after("1 sendfile(8, 3, NULL, 9) = 9", *FILE) == {}
     with pytest.raises(ValueError, match="no line of strace"):
         list(parse_trace(["strace: Process 12 attached"]))
     write_state({"d": None, "d/a": b"x"}, tmp_path)

@@ -50,14 +50,14 @@ def write_spool(folder: Path, mark: Mark, rng: random.Random, seed: int, steps: 
     store, trackers = _opened_spool(path)
     for step in range(steps):
         first = store.last_id + 1
-        new = [_message(number, seed) for number in range(first, first + rng.randint(0, 6))]
+        new = [message_of(number, seed) for number in range(first, first + rng.randint(0, 6))]
         updates = []
         for sink, tracker in trackers.items():
             pending = [one for one in range(1, first) if not tracker.is_done(one)]
             chosen = sorted(rng.sample(pending, rng.randint(0, min(len(pending), 7))))
             for number in chosen:
                 if rng.random() < 0.1:
-                    tracker.record_dead(letter_of(sink, number, seed))
+                    tracker.record_dead(_letter(sink, number, seed))
                     facts["letters"].append([sink, number])
                 elif rng.random() < 0.1:
                     tracker.record_dropped(number)
@@ -86,17 +86,22 @@ def _opened_spool(path: Path) -> tuple[SpoolStore, dict[str, AckTracker]]:
     return store, {sink: AckTracker(sink, store.cursor(sink), store.done_bitmaps(sink)) for sink in SINKS}
 
 
-def _message(number: int, seed: int) -> SpooledMessage:
+def message_of(number: int, seed: int) -> SpooledMessage:
+    """Return a message of the spool."""
     return SpooledMessage(number, 1, f"edge/{number}", payload_of(number, seed), 1, retain=False, dup=False)
 
 
-def letter_of(sink: str, number: int, seed: int) -> DeadLetter:
-    """Return the dead letter of a message."""
-    contents = payload_of(number, seed)
+def _letter(sink: str, number: int, seed: int) -> DeadLetter:
     return DeadLetter(
-        sink=sink, message_id=number, received_ms=1, topic=f"edge/{number}", payload=contents, reason="no", attempts=1,
+        sink=sink,
+        message_id=number,
+        received_ms=1,
+        topic=f"edge/{number}",
+        payload=payload_of(number, seed),
+        reason="no",
+        attempts=1,
         dead_ms=2,
-    )  # fmt: skip
+    )
 
 
 def write_files(folder: Path, mark: Mark, rng: random.Random, seed: int, steps: int) -> None:

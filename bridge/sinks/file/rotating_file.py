@@ -121,7 +121,7 @@ class RotatingFile:
         if self._size < size:
             os.ftruncate(self._file, self._size)
             os.fsync(self._file)
-        if new:
+        if new or not is_known:  # who made it may have died before its name was safe
             sync_folder(self.path.parent)
         if not self._size:
             self._started = self._now()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.embedded import free_port
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
+from tests.waiting import eventually
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
@@ -31,12 +32,6 @@ async def opened(line: TcpLine | PtyLine) -> AsyncIterator[None]:
         await line.close()
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what comes soon, or time out."""
-    while not is_so():  # noqa: ASYNC110 - of a socket's other end: there is no event
-        await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def hearing(line: TcpLine, count: int) -> AsyncIterator[list[socket.socket]]:
     """So many programs that are connected, each of which has heard something."""
@@ -47,7 +42,7 @@ async def hearing(line: TcpLine, count: int) -> AsyncIterator[list[socket.socket
         for one in connected:
             one.setblocking(False)
         async with asyncio.timeout(10):
-            await until(lambda: line.listeners == min(before + count, MOST_READERS))
+            await eventually(lambda: line.listeners == min(before + count, MOST_READERS))
             line.send(b"$x\r\n")
             for one in connected[: MOST_READERS - before]:
                 assert await loop.sock_recv(one, 100) == b"$x\r\n"
@@ -61,7 +56,7 @@ async def test_all_that_listen_to_a_port_hear_the_same_and_one_too_many_is_let_g
         line.send(b"$end\r\n")
         assert [await loop.sock_recv(one, 100) for one in connected] == [*[b"$end\r\n"] * MOST_READERS, b""]
         connected[0].close()
-        await until(lambda: line.listeners < MOST_READERS)
+        await eventually(lambda: line.listeners < MOST_READERS)
 
 
 async def test_who_reads_too_slowly_is_cut_off_and_the_others_are_not() -> None:
@@ -100,7 +95,7 @@ async def test_a_terminal_is_a_line_on_which_nothing_waits_for_long(tmp_path: Pa
                 found += os.read(heard, 10_000)
             return found.endswith(b"$epoch,99\r\n")
 
-        await until(is_at_the_end)
+        await eventually(is_at_the_end)
         os.close(heard)
         assert set(map(len, found.decode().split("\r\n")[:-1])) == {9}, "whole sentences alone"
         assert b"$epoch,50" not in found, "and the newest of them"

@@ -145,7 +145,7 @@ def test_what_was_killed_is_gone_on_with_and_exact(tmp_path: Path, end: signal.S
             export.send_signal(end)
             export.wait(60)
         # No worker goes on without whoever keeps the lock.
-        assert not psutil.wait_procs(workers, timeout=60)[1]
+        assert not psutil.wait_procs(workers, timeout=10)[1]
         again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr
         assert "2,592,000 records" in again.stdout

@@ -2,8 +2,6 @@
 
 import asyncio
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from edgefleet.report.status_series import (
 from edgewire import logs
 from edgewire.errors import ConfigError
 from tests.edgefleet.report.series import AT_MS, bridge_of, event_at, status_at
+from tests.waiting import eventually
 
 PERCENTILES = st.one_of(st.none(), st.floats(0, 1e6))
 
@@ -121,14 +120,6 @@ def test_a_broken_line_is_named(tmp_path: Path, content: bytes, said: str) -> No
 # -- the writer
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what a thread does."""
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
 def read(path: Path) -> str:
     """Return what is in a file, if it is there."""
     return path.read_text() if path.exists() else ""
@@ -140,7 +131,7 @@ async def test_a_run_that_is_killed_has_its_time_line(tmp_path: Path) -> None:
         writer.add_event(event_at(0))
         for second in range(3):
             writer.add_state(status_at(second))
-        await until(lambda: writer.path.exists() and writer.path.read_bytes().count(b"\n") == 5)
+        await eventually(lambda: writer.path.exists() and writer.path.read_bytes().count(b"\n") == 5)
         # Nothing else happens to a process that is killed now.
         series = StatusSeries.load(writer.path)
     assert [one["span_ms"] for one in series.states] == [0, 1000, 1000]
@@ -154,7 +145,7 @@ async def test_a_long_run_has_few_states_and_loses_no_count(tmp_path: Path) -> N
         for second in range(1, 500):
             writer.add_state(status_at(second))
             if second % 10 == 0:  # as many lines at a time as a disk that is slow for a while leaves
-                await until(lambda now=second: str(AT_MS + 1000 * now) in read(writer.path))
+                await eventually(lambda now=second: str(AT_MS + 1000 * now) in read(writer.path))
     series = StatusSeries.load(writer.path)
     assert 10 <= len(series.states) <= 50
     assert series.states[-1]["emitted"] == 4990

@@ -1,8 +1,7 @@
 """A broker of a test's own: one address for both versions, outages that end, and sessions that outlive them."""
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 import paho.mqtt.client as mqtt
@@ -10,6 +9,7 @@ import pytest
 
 from edgefleet.testing import LocalBroker
 from edgewire.errors import ServiceUnavailable
+from tests.waiting import until
 
 ENGINES = ["mosquitto", "iotcore"]
 
@@ -18,15 +18,6 @@ ENGINES = ["mosquitto", "iotcore"]
 def broker(request: pytest.FixtureRequest) -> Iterator[LocalBroker]:
     with LocalBroker(request.param) as running:
         yield running
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def subscriber(broker: LocalBroker, version: int, name: str, heard: list[bytes]) -> mqtt.Client:
@@ -46,14 +37,14 @@ def test_one_address_for_both_versions_and_an_outage_for_all(broker: LocalBroker
     heard: list[bytes] = []
     client = subscriber(broker, version, f"client-{version}", heard)
     try:
-        assert until(lambda: client.publish("t", b"1", 1).rc == 0 and b"1" in heard)
+        until(lambda: client.publish("t", b"1", 1).rc == 0 and b"1" in heard)
         broker.cut_off()
-        assert until(lambda: not client.is_connected())
+        until(lambda: not client.is_connected())
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((broker.host, broker.port), timeout=1)
         broker.restore()
-        assert until(client.is_connected)
-        assert until(lambda: client.publish("t", b"2", 1).rc == 0 and b"2" in heard)
+        until(client.is_connected)
+        until(lambda: client.publish("t", b"2", 1).rc == 0 and b"2" in heard)
     finally:
         client.disconnect()
         client.loop_stop()
@@ -76,13 +67,13 @@ def test_what_left_the_broker_is_known_by_its_id(broker: LocalBroker) -> None:
     client = subscriber(broker, mqtt.MQTTv311, "publisher", [])
     numbers = count()
     try:
-        assert until(client.is_connected)
+        until(client.is_connected)
 
         def is_seen() -> bool:
             client.publish("t", f'{{"device_id": "d", "boot": 1, "seq": {next(numbers)}}}', 1)
             return any(one.startswith("d:1:") for one in broker.seen())
 
-        assert until(is_seen)
+        until(is_seen)
     finally:
         client.disconnect()
         client.loop_stop()

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from edgewire.link import BrokerUrl
@@ -81,10 +81,3 @@ async def broker(tls: ssl.SSLContext | None = None) -> AsyncIterator[Broker]:
     async with tcp_server(scripted.serve, tls=tls, limit=2**12) as port:
         scripted.url = BrokerUrl("mqtts" if tls else "mqtt", "127.0.0.1", port)
         yield scripted
-
-
-async def until(condition: Callable[[], object], limit_s: float = 60) -> None:
-    """Waits for something that must come."""
-    async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for is any state, which no event announces
-            await asyncio.sleep(0.001)

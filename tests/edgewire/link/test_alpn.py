@@ -12,8 +12,9 @@ from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUnreachable, BrokerUrl, connect_link
 from edgewire.mqtt import Session, SessionConfig
 from edgewire.tls import check_tls_keys, client_context
-from tests.edgewire.link.broker import broker, until
+from tests.edgewire.link.broker import broker
 from tests.tcp import tcp_server
+from tests.waiting import eventually
 
 AWS = "x-amzn-mqtt-ca"
 
@@ -32,7 +33,7 @@ async def test_a_broker_that_chooses_the_protocol_is_spoken_to(
         link = await dial
         chosen = connection.writer.get_extra_info("ssl_object").selected_alpn_protocol()
         link.abort()
-        await until(lambda: link.is_gone)
+        await eventually(lambda: link.is_gone)
     assert chosen == AWS
 
 
@@ -121,7 +122,7 @@ async def test_an_insecure_one_takes_any_certificate_and_says_so_once(
         await (await scripted.connection()).accept()
         link = await dial
         link.abort()
-        await until(lambda: link.is_gone)
+        await eventually(lambda: link.is_gone)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.link import BrokerRefused, BrokerUrl, Link, connect, connect_link, probe_version
 from edgewire.mqtt import Connected, Event, Message, Session, SessionConfig, Subscription, Version, Will
 from edgewire.mqtt.packets import Connack, Connect, Publish
-from tests.edgewire.link.broker import Broker, Connection, broker, until
+from tests.edgewire.link.broker import Broker, Connection, broker
+from tests.waiting import eventually
 
 Handler = Callable[[Connection], Awaitable[None]]
 CONFIG = SessionConfig(client_id="c", will=Will(topic="w", payload=b""), username="u", password=b"p")
@@ -228,7 +229,7 @@ async def test_what_follows_connack_in_the_same_chunk_is_told_to_the_owner() -> 
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, talkative))
         link = await connect_link(server.url, Session(CONFIG), lambda _, found: events.extend(found))
-        await until(lambda: len(events) == 2)
+        await eventually(lambda: len(events) == 2)
         assert [type(event) for event in events] == [Connected, Message]
         link.abort()
         serving.cancel()
@@ -266,9 +267,9 @@ async def test_tls_carries_messages_both_ways(certificate: tuple[Path, Path], se
         link.publish("up", bytes(100_000))
         assert await connection.packet() == Publish(topic="up", payload=bytes(100_000))
         connection.say(Publish(topic="down", payload=bytes(100_000)))
-        await until(lambda: len(events) == 2)
+        await eventually(lambda: len(events) == 2)
         link.close()
-        await until(lambda: len(events) == 3)
+        await eventually(lambda: len(events) == 3)
 
 
 async def test_a_certificate_that_is_not_trusted_is_told(server_context: SSLContext) -> None:
@@ -301,10 +302,10 @@ async def test_amqtt_which_speaks_311_alone_is_fallen_back_to(caplog: pytest.Log
         link = await connect_link(url, session, lambda _, found: events.extend(found), timeout_s=20)
         assert session.version is Version.V311
         link.subscribe([Subscription("t/#", 1)])
-        await until(lambda: len(events) == 2)
+        await eventually(lambda: len(events) == 2)
         link.publish("t/x", b"hello", qos=1)
-        await until(lambda: any(isinstance(event, Message) and event.payload == b"hello" for event in events))
+        await eventually(lambda: any(isinstance(event, Message) and event.payload == b"hello" for event in events))
         link.close()
-        await until(lambda: type(events[-1]).__name__ == "ConnectionLost")
+        await eventually(lambda: type(events[-1]).__name__ == "ConnectionLost")
     finally:
         await real.shutdown()

@@ -23,9 +23,9 @@ from edgewire.mqtt import (
     Version,
     Will,
 )
-from tests.edgewire.link.broker import until
 from tests.edgewire.link.wire_client import PahoClient, WireClients
 from tests.services.fixtures import BrokerAddress
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.services,
@@ -49,13 +49,13 @@ async def test_what_we_publish_arrives(
     payloads = [b"", b"x", bytes(range(256)) * 400]
     for payload in payloads:
         ours.link.publish(f"{root}/é", payload, qos=qos, token=payload, properties={"user_property": (("k", "v"),)})
-    await until(lambda: len(other.messages) == 3)
+    await eventually(lambda: len(other.messages) == 3)
     assert other.payloads == payloads
     assert {(message.topic, message.qos) for message in other.messages} == {(f"{root}/é", qos)}
     if version is Version.V5:
         assert other.messages[0].properties.UserProperty == [("k", "v")]
     if qos:
-        await until(lambda: len(ours.of(Acknowledged)) == 3)
+        await eventually(lambda: len(ours.of(Acknowledged)) == 3)
         assert [event.token for event in ours.of(Acknowledged)] == payloads
         assert ours.session.inflight == 0
     await ours.stop()
@@ -78,7 +78,7 @@ async def test_what_others_publish_arrives(
     payloads = [b"", b"x", bytes(range(256)) * 400]
     for payload in payloads:
         other.publish(f"{root}/a/x", payload, 2, ContentType="j", ResponseTopic="r", CorrelationData=b"c")
-    await until(lambda: len(ours.messages) == 3)
+    await eventually(lambda: len(ours.messages) == 3)
     assert [(one.topic, one.payload, one.qos, one.retain) for one in ours.messages] == [
         (f"{root}/a/x", payload, qos, False) for payload in payloads
     ]
@@ -86,10 +86,10 @@ async def test_what_others_publish_arrives(
         assert ours.messages[0].properties == {"content_type": "j", "response_topic": "r", "correlation_data": b"c"}
     assert [ours.link.ack(one) for one in ours.messages] == [manual_ack and qos > 0] * 3
     ours.link.unsubscribe([f"{root}/+/x"])
-    await until(lambda: ours.of(Unsubscribed))
+    await eventually(lambda: ours.of(Unsubscribed))
     other.publish(f"{root}/a/x", b"after", 1)
     other.publish(f"{root}/no", b"last", 1)
-    await until(lambda: len(ours.messages) == 4)
+    await eventually(lambda: len(ours.messages) == 4)
     assert ours.messages[-1].payload == b"last"
     await ours.stop()
 
@@ -100,19 +100,19 @@ async def test_retained_messages_go_both_ways(
     ours = clients(mosquitto.url, version)
     await ours.connect()
     ours.link.publish(f"{root}/ours", b"1", qos=1, retain=True)
-    await until(lambda: ours.of(Acknowledged))
+    await eventually(lambda: ours.of(Acknowledged))
     late = PahoClient(mosquitto.url, root)
-    await until(lambda: late.messages)
+    await eventually(lambda: late.messages)
     assert (late.messages[0].payload, late.messages[0].retain) == (b"1", True)
     late.stop()
     other.publish(f"{root}/theirs", b"2", 1, retain=True)
     await ours.subscribe(Subscription(f"{root}/theirs", 1))
-    await until(lambda: ours.messages)
+    await eventually(lambda: ours.messages)
     assert [(one.payload, one.retain) for one in ours.messages] == [(b"2", True)]
     if version is Version.V5:
         await ours.subscribe(Subscription(f"{root}/+", 1, retain_handling=2))
         other.publish(f"{root}/end", b"3", 1)
-        await until(lambda: ours.messages[-1].payload == b"3")
+        await eventually(lambda: ours.messages[-1].payload == b"3")
         assert len(ours.messages) == 2
     await ours.stop()
 
@@ -134,11 +134,11 @@ async def test_the_will_fires_unless_we_say_goodbye(
     ours = clients(mosquitto.url, version, will=Will(topic=f"{root}/will", payload=b"gone", qos=1, retain=True))
     await ours.connect()
     end(ours.link)
-    await until(lambda: ours.of(ConnectionLost))
+    await eventually(lambda: ours.of(ConnectionLost))
     if fires:
-        await until(lambda: other.messages)
+        await eventually(lambda: other.messages)
     other.publish(f"{root}/end", b"end", 1)
-    await until(lambda: b"end" in other.payloads)
+    await eventually(lambda: b"end" in other.payloads)
     assert (b"gone" in other.payloads) is fires
 
 
@@ -151,16 +151,16 @@ async def test_a_resumed_session_brings_what_came_meanwhile_and_what_was_not_ack
     for qos in (1, 2):
         other.publish(f"{root}/t", b"acked %d" % qos, qos)
         other.publish(f"{root}/t", b"unacked %d" % qos, qos)
-    await until(lambda: len(ours.messages) == 4)
+    await eventually(lambda: len(ours.messages) == 4)
     first, _, third, _ = ours.messages
     assert ours.link.ack(first)
     other.publish(f"{root}/t", b"after the acknowledgement", 0)
-    await until(lambda: len(ours.messages) == 5)
+    await eventually(lambda: len(ours.messages) == 5)
     old = ours.messages
     ours.link.abort()
     other.publish(f"{root}/t", b"meanwhile", 1)
     assert (await ours.connect()).session_present
-    await until(lambda: len(ours.messages) == 4)
+    await eventually(lambda: len(ours.messages) == 4)
     assert [one.payload for one in ours.messages] == [b"unacked 1", b"acked 2", b"unacked 2", b"meanwhile"]
     assert all(one.dup for one in ours.messages[:3])
     assert not ours.link.ack(third)
@@ -185,11 +185,11 @@ async def test_connections_that_are_cut_lose_no_qos_1_and_double_no_qos_2(
             ours.link.publish(f"{root}/t", payload, qos=1 + number % 2)
             published.append(payload)
         if round_ % 3:
-            await until(lambda: len(ours.of(Acknowledged)) > 0)
+            await eventually(lambda: len(ours.of(Acknowledged)) > 0)
         ours.link.abort()
         await ours.connect()
-    await until(lambda: ours.session.inflight == 0)
-    await until(lambda: set(other.payloads) == set(published))
+    await eventually(lambda: ours.session.inflight == 0)
+    await eventually(lambda: set(other.payloads) == set(published))
     for payload in published:
         assert other.payloads.count(payload) == 1 or payload.startswith(b"1")
     await ours.stop()
@@ -202,7 +202,7 @@ async def test_a_client_whose_name_another_takes_loses_its_connection(
     await first.connect()
     second = clients(mosquitto.url, version, client_id=first.session.config.client_id)
     await second.connect()
-    await until(lambda: first.of(ConnectionLost))
+    await eventually(lambda: first.of(ConnectionLost))
     assert second.link.connected
     await second.stop()
 
@@ -228,7 +228,7 @@ async def test_an_attempt_that_is_cancelled_once_the_broker_has_answered_leaves_
     connecting = asyncio.create_task(connect_link(BrokerUrl.parse(mosquitto.url), session, on_events))
     await asyncio.wait([connecting])
     assert connecting.cancelled()
-    await until(lambda: len(told) > 1)
+    await eventually(lambda: len(told) > 1)
     await asyncio.sleep(0.05)
     assert [type(event) for event in told] == [Connected, ConnectionLost]
 
@@ -242,7 +242,7 @@ async def test_keep_alive_keeps_the_connection_for_longer_than_the_broker_waits(
     # Mosquitto cuts at one and a half times the keep alive.
     while len(deadlines) < 4 and not ours.of(ConnectionLost):
         deadlines.add(ours.session.next_deadline())
-        await until(lambda: ours.session.next_deadline() not in deadlines or ours.of(ConnectionLost))
+        await eventually(lambda: ours.session.next_deadline() not in deadlines or ours.of(ConnectionLost))
     assert ours.of(ConnectionLost) == []
     await ours.stop()
 
@@ -258,15 +258,15 @@ async def test_the_receive_maximum_opens_the_window_of_the_broker(
     await ours.subscribe(Subscription(f"{root}/t", 1))
     await other.connect()
     for number in range(60):
-        await until(lambda: other.session.window_free)
+        await eventually(lambda: other.session.window_free)
         other.link.publish(f"{root}/t", b"%d" % number, qos=1)
-    await until(lambda: len(ours.messages) == window)
+    await eventually(lambda: len(ours.messages) == window)
     for message in reversed(ours.messages[:]):
         assert ours.link.ack(message)
-    await until(lambda: len(ours.messages) >= min(60, 2 * window))
+    await eventually(lambda: len(ours.messages) >= min(60, 2 * window))
     for message in ours.messages[window:]:
         ours.link.ack(message)
-    await until(lambda: len(ours.messages) == 60)
+    await eventually(lambda: len(ours.messages) == 60)
     assert [one.payload for one in ours.messages] == [b"%d" % number for number in range(60)]
 
 
@@ -288,7 +288,7 @@ async def test_the_limits_of_the_broker_are_known_and_obeyed(
     with pytest.raises(PublishRefused):
         ours.link.publish("t", bytes(1000))
     ours.link.publish("t", bytes(990), qos=1)
-    await until(lambda: ours.of(Acknowledged))
+    await eventually(lambda: ours.of(Acknowledged))
     await ours.stop()
 
 
@@ -309,10 +309,10 @@ async def test_publishes_survive_a_restart_of_the_broker(
     await ours.connect()
     await ours.subscribe(Subscription(f"{root}/#", 1))
     broker.kill()
-    await until(lambda: ours.of(ConnectionLost))
+    await eventually(lambda: ours.of(ConnectionLost))
     broker.restart()
     await ours.connect()
     await ours.subscribe(Subscription(f"{root}/#", 1))
     ours.link.publish(f"{root}/t", b"alive", qos=2)
-    await until(lambda: ours.messages and ours.of(Acknowledged))
+    await eventually(lambda: ours.messages and ours.of(Acknowledged))
     await ours.stop()

@@ -39,7 +39,8 @@ from edgewire.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from tests.edgewire.link.broker import Broker, Connection, broker, until
+from tests.edgewire.link.broker import Broker, Connection, broker
+from tests.waiting import eventually
 
 
 class Owner:
@@ -84,7 +85,7 @@ async def test_what_is_asked_of_a_link_is_sent_at_once_and_its_answer_told() -> 
         wanted = Publish(topic="t", payload=b"x", qos=1, retain=True, packet_id=3, properties={"content_type": "j"})
         assert await connection.packet() == wanted
         connection.say(Suback(1, (1,)), Unsuback(2, (0,)), Puback(3))
-        await until(lambda: len(owner.events) == 4)
+        await eventually(lambda: len(owner.events) == 4)
         assert owner.events[1:] == [Subscribed(1, (1,)), Unsubscribed(2, (0,)), Acknowledged(3, 0, "token")]
         link.abort()
 
@@ -94,7 +95,7 @@ async def test_manual_acknowledgements_are_sent_at_once() -> None:
     async with broker() as server:
         link, connection = await connect(server, owner, Session(SessionConfig(client_id="c", manual_ack=True)))
         connection.say(Publish(topic="t", qos=1, packet_id=1))
-        await until(lambda: owner.messages)
+        await eventually(lambda: owner.messages)
         assert link.ack(owner.messages[0])
         assert not link.ack(owner.messages[0])
         assert await connection.packet() == Puback(1)
@@ -136,7 +137,7 @@ async def test_a_subscriber_that_pauses_holds_the_server_back_and_loses_nothing(
         link.publish("still", b"alive")
         assert await connection.packet() == Publish(topic="still", payload=b"alive")
         link.resume_reading()
-        await until(lambda: len(owner.messages) == 400)
+        await eventually(lambda: len(owner.messages) == 400)
         assert [one.payload for one in owner.messages] == [one.payload for one in flood]
         link.abort()
 
@@ -148,7 +149,7 @@ async def test_garbage_ends_the_connection_once_and_what_came_before_it_counts()
         connection.writer.write(encode(Publish(topic="t"), Version.V5) + b"\xff\xff\xff")
         assert await connection.packet() == Disconnect(0x81)
         assert await connection.packet() is None
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert [one.topic for one in owner.messages] == ["t"]
         assert owner.losses == ["the server broke the protocol: a packet begins with the byte 0xff"]
         assert (link.connected, link.writable, link.session.state) == (False, False, SessionState.IDLE)
@@ -159,7 +160,7 @@ async def test_a_server_that_hangs_up_is_told_once() -> None:
     async with broker() as server:
         link, connection = await connect(server, owner)
         connection.close()
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         link.close()
         link.abort()
         await asyncio.sleep(0.01)
@@ -173,7 +174,7 @@ async def test_a_connection_that_is_reset_is_told_once() -> None:
         raw: socket.socket = connection.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         connection.writer.transport.abort()
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert len(owner.losses) == 1
         assert owner.losses[0].startswith("the connection broke")
 
@@ -207,7 +208,7 @@ async def test_what_is_bad_and_comes_with_connack_ends_a_connection_that_was_use
         assert isinstance(await connection.packet(), Connect)
         connection.writer.write(encode(Connack(), Version.V5) + follows)
         link = await connecting
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert (owner.losses, link.connected) == ([loss], False)
         assert await connection.packet() == Subscribe(1, (Subscription("a"),))
     assert failures == []
@@ -224,7 +225,7 @@ async def test_an_owner_does_not_take_a_connection_that_ends_in_the_same_bytes_f
         await connection.accept()
         await connecting
         connection.say(Publish(topic="a", payload=b"command"), Disconnect(0x98))
-        await until(lambda: len(stands) == 3)
+        await eventually(lambda: len(stands) == 3)
     assert stands == [(True, True), (False, False), (False, False)]
 
 
@@ -233,7 +234,7 @@ async def test_the_reason_of_the_server_is_told_before_the_loss() -> None:
     async with broker() as server:
         _, connection = await connect(server, owner)
         connection.say(Disconnect(0x8B))
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert owner.events[1:] == [
             ServerDisconnected(0x8B, "server shutting down"),
             ConnectionLost("the server ended the connection: server shutting down"),
@@ -251,7 +252,7 @@ async def test_close_says_goodbye_after_all_that_was_published(reason: int, said
         assert await connection.packet() == Publish(topic="t", payload=b"last")
         assert await connection.packet() == said
         assert await connection.packet() is None
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert owner.losses == ["closed by us"]
 
 
@@ -261,7 +262,7 @@ async def test_abort_says_nothing() -> None:
         link, connection = await connect(server, owner)
         link.abort()
         assert await connection.packet() is None
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert owner.losses == ["aborted by us"]
 
 
@@ -272,18 +273,18 @@ async def test_a_session_may_be_dialled_again_at_once_and_its_old_link_is_done(e
         session = Session(SessionConfig(client_id="c", clean_start=False, manual_ack=True))
         old, connection = await connect(server, owner, session)
         connection.say(Publish(topic="t", qos=1, packet_id=1))
-        await until(lambda: owner.messages)
+        await eventually(lambda: owner.messages)
         end(old)
         new, again = await connect(server, second, session)
         while await connection.packet() is not None:
             pass
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         for attempt in (lambda: old.publish("t", b""), lambda: old.subscribe([]), lambda: old.unsubscribe([])):
             with pytest.raises(SessionNotConnected, match="by us"):
                 attempt()
         assert not old.ack(owner.messages[0])
         again.say(Publish(topic="t", qos=1, packet_id=1))
-        await until(lambda: second.messages)
+        await eventually(lambda: second.messages)
         assert not old.ack(second.messages[0])
         session.publish("t", b"for the new link", now=0.0)
         old.flush()
@@ -317,7 +318,7 @@ async def test_a_connection_is_closed_in_order_although_the_server_has_something
         # `packet` would take a reset for an end.
         assert await connection.reader.read() == b""
         connection.close()
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert (owner.losses, link.is_gone) == (["closed by us"], True)
 
 
@@ -329,7 +330,7 @@ async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_cl
     async with broker() as server:
         link, _ = await connect(server, owner)
         link.close()
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
 
 
 async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_read(
@@ -343,7 +344,7 @@ async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_re
             link.publish("t", bytes(100_000))
             await asyncio.sleep(0)
         link.close()
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert owner.losses == ["closed by us"]
 
 
@@ -366,7 +367,7 @@ async def test_two_links_cannot_share_a_session() -> None:
         link, connection = await connect(server, owner)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: Link(link.session, intruder), server.url.host, server.url.port)
-        await until(lambda: intruder.losses)
+        await eventually(lambda: intruder.losses)
         assert "CONNECTED cannot CONNECT" in intruder.losses[0]
         link.publish("t", b"alive")
         assert await connection.packet() == Publish(topic="t", payload=b"alive")
@@ -393,19 +394,19 @@ async def test_a_silent_server_is_given_up_by_the_owners_ticks() -> None:
         await loop.create_connection(lambda: link, server.url.host, server.url.port)
         connection = await server.connection()
         await connection.accept()
-        await until(lambda: link.connected)
+        await eventually(lambda: link.connected)
         clock.now = session.next_deadline()
         link.tick()
         assert await connection.packet() == Pingreq()
         connection.say(Pingresp())
-        await until(lambda: session.next_deadline() > clock.now + 5)
+        await eventually(lambda: session.next_deadline() > clock.now + 5)
         clock.now = session.next_deadline()
         link.tick()
         assert await connection.packet() == Pingreq()
         clock.now = session.next_deadline()
         link.tick()
         assert await connection.packet() is None
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         link.tick()
         assert owner.losses == ["the server is silent: no PINGRESP within 5 s"]
 
@@ -419,7 +420,7 @@ async def test_while_reading_is_paused_a_server_is_not_given_up() -> None:
         await loop.create_connection(lambda: link, server.url.host, server.url.port)
         connection = await server.connection()
         await connection.accept()
-        await until(lambda: link.connected)
+        await eventually(lambda: link.connected)
         link.pause_reading()
         for _ in range(3):
             clock.now = session.next_deadline()
@@ -429,7 +430,7 @@ async def test_while_reading_is_paused_a_server_is_not_given_up() -> None:
         assert session.next_deadline() == clock.now + 5
         clock.now += 5
         link.tick()
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
 
 
 @pytest.mark.slow
@@ -440,7 +441,7 @@ async def test_a_link_with_its_own_timer_pings_and_gives_up_by_itself() -> None:
         session = Session(SessionConfig(client_id="c", keep_alive_s=1, response_timeout_s=600))
         _, connection = await connect(server, owner, session)
         assert await connection.packet() == Pingreq()
-        await until(lambda: owner.losses)
+        await eventually(lambda: owner.losses)
         assert owner.losses == ["the server is silent: no PINGRESP within 1 s"]
 
 

@@ -15,9 +15,10 @@ from edgewire.link import BrokerUrl, connect_link, probe_version
 from edgewire.link.transport import TRANSPORTS, Endpoint, ProtocolFactory, TransportType, UrlForm
 from edgewire.mqtt import Event, Message, Session, SessionConfig, Version
 from edgewire.mqtt.packets import Connack, Publish
-from tests.edgewire.link.broker import Connection, until
+from tests.edgewire.link.broker import Connection
 from tests.edgewire.link.websocket_peer import over_websocket, unix_server
 from tests.tcp import tcp_server
+from tests.waiting import eventually
 
 
 class Recorder(asyncio.Protocol):
@@ -102,10 +103,10 @@ async def test_bytes_go_both_ways_and_the_end_is_told_once(
         transport = await kind.connector.open_transport(where.endpoint(trusted), lambda: protocol)
         assert protocol.made == [transport], "it is connected before it is returned"
         transport.write(sent)
-        await until(lambda: protocol.received == sent)
+        await eventually(lambda: protocol.received == sent)
         transport.close()
-        await until(lambda: server.ended)
-        await until(lambda: protocol.ended)
+        await eventually(lambda: server.ended)
+        await eventually(lambda: protocol.ended)
         assert protocol.ended == [None]
 
 
@@ -120,13 +121,13 @@ async def test_reading_can_be_paused(
         transport.pause_reading()
         transport.write(b"first")
         second.write(b"second")
-        await until(lambda: other.received == b"second")
+        await eventually(lambda: other.received == b"second")
         assert paused.received == b""
         transport.resume_reading()
-        await until(lambda: paused.received == b"first")
+        await eventually(lambda: paused.received == b"first")
         transport.abort()
         second.abort()
-        await until(lambda: paused.ended and other.ended)
+        await eventually(lambda: paused.ended and other.ended)
 
 
 @pytest.mark.parametrize("scheme", WITH_HOSTS)
@@ -141,7 +142,7 @@ async def test_the_local_address_is_the_one_that_was_chosen(
         peer = local or "127.0.0.1"
         assert transport.get_extra_info("sockname")[0] == peer
         transport.abort()
-        await until(lambda: protocol.ended)
+        await eventually(lambda: protocol.ended)
 
 
 @pytest.mark.parametrize("local", [None, ("127.0.0.1", 0)])
@@ -214,9 +215,9 @@ async def test_a_new_transport_is_a_class_and_a_line(tmp_path: Path, monkeypatch
     probed, connection = await connections.get(), await connections.get()
     assert await connection.packet() == Publish(topic="up", payload=b"hello")
     connection.say(Publish(topic="down"))
-    await until(lambda: any(isinstance(event, Message) for event in events))
+    await eventually(lambda: any(isinstance(event, Message) for event in events))
     link.close()
-    await until(lambda: link.is_gone)
+    await eventually(lambda: link.is_gone)
     for one in (probed, connection):
         one.close()
         await one.writer.wait_closed()

@@ -20,10 +20,10 @@ from edgewire.link.endpoint import Endpoint
 from edgewire.link.websocket import open_websocket
 from edgewire.mqtt import ConnectionLost, Event, Message, PacketDecoder, Session, SessionConfig, Version, encode
 from edgewire.mqtt.packets import Connack, Packet, Publish
-from tests.edgewire.link.broker import until
 from tests.edgewire.link.test_transport import Recorder
 from tests.edgewire.link.websocket_peer import WebSocketPeer
 from tests.tcp import tcp_server
+from tests.waiting import eventually
 
 Script = Callable[[WebSocketPeer], Awaitable[None]]
 
@@ -58,7 +58,7 @@ async def end_of(script: Script) -> str:
 
     async with web_broker(run) as url:
         await connect_link(url, Session(SessionConfig(client_id="c")), lambda _, found: events.extend(found))
-        await until(lambda: any(isinstance(event, ConnectionLost) for event in events))
+        await eventually(lambda: any(isinstance(event, ConnectionLost) for event in events))
     return next(event.reason for event in events if isinstance(event, ConnectionLost))
 
 
@@ -188,10 +188,10 @@ async def test_messages_go_both_ways_and_the_goodbye_is_in_order() -> None:
     async with web_broker(run) as url:
         link = await connect_link(url, Session(SessionConfig(client_id="c")), lambda _, found: events.extend(found))
         link.publish("up", b"2")
-        await until(lambda: any(isinstance(event, Message) for event in events))
-        await until(lambda: any(isinstance(event, Pong) for event in heard))
+        await eventually(lambda: any(isinstance(event, Message) for event in events))
+        await eventually(lambda: any(isinstance(event, Pong) for event in heard))
         link.close()
-        await until(lambda: link.is_gone)
+        await eventually(lambda: link.is_gone)
     assert any(isinstance(event, Pong) and event.payload == b"are you there" for event in heard)
     sent = b"".join(bytes(event.data) for event in heard if isinstance(event, BytesMessage))
     assert sent == encode(Publish(topic="up", payload=b"2"), Version.V5) + b"\xe0\x00"
@@ -214,7 +214,7 @@ async def test_the_request_has_path_host_subprotocol_and_headers() -> None:
             there, Session(SessionConfig(client_id="c")), lambda *_: None, web=WebHandshake((("X-Tenant", "blue"),))
         )
         link.abort()
-        await until(lambda: link.is_gone)
+        await eventually(lambda: link.is_gone)
     assert asked[0].target == "/a%20b?token=x"
     assert asked[0].host == f"127.0.0.1:{url.port}"
     assert asked[0].subprotocols == ["mqtt"]

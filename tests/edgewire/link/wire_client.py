@@ -24,7 +24,7 @@ from edgewire.mqtt import (
     Subscription,
     Version,
 )
-from tests.edgewire.link.broker import until
+from tests.waiting import eventually
 
 E = TypeVar("E", bound=Event)
 
@@ -80,7 +80,7 @@ class WireClient:
 
     async def subscribe(self, *subscriptions: Subscription) -> tuple[int, ...]:
         packet_id = self.link.subscribe(subscriptions)
-        await until(lambda: packet_id in [answer.packet_id for answer in self.of(Subscribed)])
+        await eventually(lambda: packet_id in [answer.packet_id for answer in self.of(Subscribed)])
         return self.of(Subscribed)[-1].codes
 
     def of(self, kind: type[E]) -> list[E]:
@@ -92,7 +92,7 @@ class WireClient:
 
     async def stop(self) -> None:
         self.link.close()
-        await until(lambda: self.of(ConnectionLost))
+        await eventually(lambda: self.of(ConnectionLost))
 
 
 class WireClients:

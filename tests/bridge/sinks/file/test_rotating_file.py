@@ -60,6 +60,16 @@ def test_zeros_that_are_a_message_stay(tmp_path: Path, zeros: int) -> None:
     assert path.read_bytes() == content
 
 
+def test_the_name_of_a_file_that_is_there_already_is_made_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made it may have been killed before that."""
+    synced: list[Path] = []
+    monkeypatch.setattr("bridge.sinks.file.rotating_file.sync_folder", synced.append)
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"{}\n")
+    RotatingFile(path, Rotation(10_000), lambda: 0.0).close()
+    assert synced == [tmp_path]
+
+
 def test_what_a_crash_left_uncompressed_is_compressed_later(tmp_path: Path) -> None:
     left = tmp_path / "x-20260301T120000.000000Z.jsonl"
     left.write_bytes(b'{"seq":1}\n')
