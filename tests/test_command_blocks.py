@@ -430,6 +430,20 @@ def test_a_kind_of_ones_own(terminal: Callable[..., Terminal], broker: dict[str,
 
 
 @pytest.mark.services
+@pytest.mark.timeout(300)
+def test_playing_back(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+    opened = terminal(**broker)
+    for name, body in named_files("docs/replay.md"):
+        (opened.folder / name).write_text(body.replace("mqtt://127.0.0.1:1883", broker["mqtt://127.0.0.1:1883"]))
+    for language, name in (("csv", "week.csv"), ("xml", "track.gpx")):
+        (body,) = fenced(ROOT / "docs/replay.md", {language})
+        (opened.folder / name).write_text(body)
+    opened.run_all("docs/replay.md")
+    assert RunRecord.load(opened.folder / "replay-run").devices
+    opened.close()
+
+
+@pytest.mark.services
 def test_a_real_sensor(
     terminal: Callable[..., Terminal], broker: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

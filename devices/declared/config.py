@@ -264,6 +264,7 @@ def _signal(text: str) -> str:
 
 GENERATORS = (
     "constant", "choice", "counter", "sine", "profile", "noise", "walk", "on_off", "poisson", "world", "formula",
+    "recorded",
 )  # fmt: skip
 _NUMERIC = frozenset({"number", "whole"})
 
@@ -291,6 +292,8 @@ class FieldConfig(Config):
     """How often something happened since the last reading."""
     world: Annotated[str, AfterValidator(_signal)] | None = None
     """A signal of the shared world, such as `weather.temperature_c` or `people.inside@people-0001`."""
+    recorded: FieldType | None = None
+    """Out of the file that the group plays back (`replay`): a `number`, a `whole` one, a `flag` or a `text`."""
     formula: str | None = None
     """Made of other fields, settings and signals: `4 + 0.1 * (weather.temperature_c - 20) + 2 * door_open`."""
     decimals: int | None = Field(default=None, ge=0, le=9)
@@ -365,6 +368,9 @@ class FieldConfig(Config):
             case "on_off":
                 assert self.on_off is not None
                 return "flag" if self.on_off.says is None else "text"
+            case "recorded":
+                assert self.recorded is not None
+                return self.recorded
             case "poisson":
                 return "whole"
             case "world":

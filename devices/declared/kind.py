@@ -92,6 +92,7 @@ def _plugin(plan: KindPlan) -> KindPlugin:
         partial(DeclaredSensor, plan),
         counts_interval=any(one.config.poisson is not None for one in plan.fields),
         asks_neighbours=plan.asks_neighbours,
+        recorded={one.name: one.config.recorded for one in plan.fields if one.config.recorded is not None},
         decimals={one.name: one.config.decimals for one in numbers if one.config.decimals is not None},
         plot_labels={one.name: _labelled(one) for one in numbers},
         summary={one.name: f"{_called(one)} {{}}{_spaced(one.config.unit)}" for one in shown[:6]},

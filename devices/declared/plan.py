@@ -31,8 +31,8 @@ class PlannedField:
 
     @property
     def is_nullable(self) -> bool:
-        """Return whether it may have no value: by its formula, or because it is missing now and then."""
-        return self.config.formula is not None or self.config.missing is not None
+        """Return whether it may have no value: by its formula, its file, or because it is missing now and then."""
+        return self.config.formula is not None or self.config.missing is not None or self.config.recorded is not None
 
 
 @dataclass(frozen=True, slots=True)

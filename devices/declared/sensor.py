@@ -56,14 +56,22 @@ class DeclaredSensor:
         rows = Rows(world, population.keys[ids], population.sites[ids], times, population.interval_ms[ids])
         count = len(rows)
         found: _Found = {name: np.full(count, value) for name, value in self._settings.items()}
+        played = self._played(ids, times)
         for signal in self._plan.signals:
             found[signal.signal] = self._reader.read(signal, rows)
         for field, compute in self._compute:
-            found[field.name] = _held(field, compute(world, rows, found), self._own(field, world, rows))
+            values = played[field.name] if field.config.recorded else compute(world, rows, found)
+            found[field.name] = _held(field, values, self._own(field, world, rows))
         return {
             field.name: _column(field, found[field.name], self._missing(field, world, rows))
             for field in self._plan.sent
         }
+
+    def _played(self, ids: Ints, times: Ints) -> _Found:
+        """Return the fields that are out of a file; numbers that are missing are not a number."""
+        if self._population.recorded is None:
+            return {}
+        return {name: _numbers(column) for name, column in self._population.recorded.read(ids, times).items()}
 
     def check_places(self, world: World) -> None:
         """Raise `ConfigError` where a field asks for a site or a device that is not there."""
@@ -113,6 +121,8 @@ class DeclaredSensor:
             return lambda world, rows, found: self._reader.read(signal, rows)
         if (formula := field.formula) is not None:
             return lambda world, rows, found: formula.evaluate(found, len(rows))
+        if config.recorded is not None:
+            return _nothing
         return _constant(config.constant)
 
     def _choice(self, field: PlannedField, config: ChoiceConfig) -> _Compute:
@@ -170,6 +180,17 @@ class DeclaredSensor:
             return poisson(bits, np.minimum(mean, LARGEST)).astype(np.float64)
 
         return compute
+
+
+def _numbers(column: Column) -> Floats | DictionaryColumn:
+    if isinstance(column, DictionaryColumn):
+        return column
+    return np.array([np.nan if one is None else float(one) for one in column])
+
+
+def _nothing(world: World, rows: Rows, found: _Found) -> Floats:
+    """Return nothing for a field whose values are out of a file."""
+    return np.full(len(rows), np.nan)
 
 
 def _constant(value: Any) -> _Compute:

@@ -10,6 +10,9 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 from devices.firmware.config import FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
+from devices.replay.config import ReplayConfig
+from devices.replay.loading import check_replay
+from devices.replay.player import replay_defaults
 from devices.scenario.device_parts import MAX_PARTS, OF_DEVICE, PART, PartPlace
 from devices.scenario.gateway import GatewayOptions
 from devices.scenario.identity_table import SITE, line_of_device, login_columns, read_identities
@@ -35,7 +38,7 @@ from devices.scenario.working_hours import WorkingHours
 from devices.sensors.registry import KINDS
 from edgewire import config
 from edgewire.config import Config, DurationMs, SizeBytes, duration_ms, duration_text
-from edgewire.config_errors import located_error, text_matching
+from edgewire.config_errors import located_error, nested_error, text_matching
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.esphome import EsphomeEncoder
@@ -116,6 +119,9 @@ class DeviceGroup(Config):
     """`change`: readings are taken at the interval, and published where they differ from the last that was. With dead
     bands: `{change: {temperature_c: 0.2}, min_interval: 10s, max_interval: 1h}`. Not for traffic, people and
     telematics; see your-own-format.md."""
+    replay: ReplayConfig | None = None
+    """Instead of what the sensor would measure, what a file has: `{file: track.gpx, loop: true}`. Without `interval`
+    and `count` those of the file; see replay.md."""
     batch: int | None = Field(default=None, ge=1, le=MAX_READINGS)
     """How many readings a message says at once, of a format of your own whose payload has `{each: …}`; see
     your-own-format.md."""
@@ -251,6 +257,27 @@ class DeviceGroup(Config):
         # Late by up to half of the range on a steady beat: the gap between two is the whole range about the beat.
         return values | {"interval": f"{(least + most) // 2}ms", "jitter": f"{(most - least) // 2}ms"}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_recording_has_it(cls, values: Any) -> Any:
+        """Take interval and count of the file that is played back, where the group does not set them."""
+        if not isinstance(values, dict) or values.get("replay") is None or values.get("kind") not in KINDS:
+            return values
+        replay = values["replay"]
+        try:
+            config = replay if isinstance(replay, ReplayConfig) else ReplayConfig.model_validate(replay)
+            check_replay(config, KINDS[values["kind"]])
+            usual = dict(replay_defaults(config, KINDS[values["kind"]]))
+        except ValidationError as error:
+            raise nested_error(error, ReplayConfig, "replay") from None
+        except ConfigError as error:
+            raise located_error(("replay", "file"), str(error)) from None
+        if any(values.get(key) is not None for key in ("count", "ids", "identities", "gateway", "device")):
+            usual.pop("count")
+        if values.get("interval") is not None or values.get("intervals") is not None:
+            usual.pop("interval")
+        return usual | values
+
     @model_validator(mode="after")
     def _check(self) -> "DeviceGroup":
         self.check_keys()
@@ -266,6 +293,14 @@ class DeviceGroup(Config):
             name = "intervals" if self.intervals else "working_hours"
             said = f"a reading of {self.kind} counts what passed since the one before, at one interval; leave it out"
             raise located_error((name,), said)
+        if self.replay is None and (recorded := [*KINDS[self.kind].recorded]):
+            said = f"field '{recorded[0]}' of {self.kind} is recorded: write replay: {{file: …}} beside the kind"
+            raise located_error(("kind",), said)
+        if self.replay is not None and self.working_hours is not None and not self.replay.loop:
+            said = "hours in which nobody measures would move what was recorded: write loop: true, or leave them out"
+            raise located_error(("working_hours",), said)
+        if self.replay is not None and self.settings.get("nmea"):
+            raise located_error(("settings", "nmea"), "would tell another position than the one that is played back")
         if self.ids and self.count is not None:
             raise ValueError("ids lists the devices one by one; leave out count, or ids")
         if self.gateway is not None:
@@ -356,6 +391,11 @@ class DeviceGroup(Config):
     def on_change(self) -> OnChange | None:
         """Return which readings are published; None for all."""
         return OnChange() if self.on == "change" else self.on
+
+    @property
+    def begins_with_export(self) -> bool:
+        """Return whether it plays back from its beginning as devices are powered on."""
+        return self.replay is not None and self.replay.align == "start"
 
     @property
     def speaks_contract(self) -> bool:

@@ -67,6 +67,8 @@ class Device:
     """The one over whose connection it speaks; None where it has its own."""
     host: Host | None = None
     """The device that it is a part of; None where it is one itself."""
+    place: int = 0
+    """In its group, from 0."""
 
     @property
     def whole_id(self) -> str:
@@ -251,6 +253,7 @@ def _device(
         fields,
         gateway,
         host,
+        position,
     )
 
 

@@ -340,7 +340,7 @@ class Scenario(ConfigFile):
         """
         if self.start is not None:
             return round(self.start.timestamp() * 1000)
-        if from_ms is not None and any(group.on is not None for group in self.devices):
+        if from_ms is not None and any(group.on is not None or group.begins_with_export for group in self.devices):
             return from_ms
         return None if from_ms is None else EPOCH_MS
 

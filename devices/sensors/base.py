@@ -51,6 +51,16 @@ class Population:
     is drawn anew by a reset. None where nobody was reset."""
     neighbours: Mapping[str, Neighbour] = field(default_factory=dict)
     """Cameras and people counters of the scenario by their ids, in its order, where a kind has `asks_neighbours`."""
+    recorded: "Recorded | None" = None
+    """What a file has of the devices, for kinds with fields that are `recorded`."""
+
+
+class Recorded(Protocol):
+    """Tells what was recorded of devices, where a group plays a file back."""
+
+    def read(self, ids: Ints, times: Ints) -> "Mapping[str, Column]":
+        """Return the fields of devices (positions in the population) at instants (ms since 1970)."""
+        ...
 
 
 class DictionaryColumn(Sequence[Any]):

@@ -11,6 +11,7 @@ from devices.world.world import World
 from edgewire.config import Config
 from edgewire.dialects.entities import KindEntities
 from edgewire.messages import Channel, KindContract
+from edgewire.messages.declared import FieldType
 
 _DECIMALS = 3
 
@@ -37,6 +38,8 @@ class DeviceKind:
     """Whether a reading counts what passed since the one before, so that it cannot be late (`jitter`)."""
     asks_neighbours: bool = False
     """Whether its sensor is told of the cameras and people counters of the scenario (`Population.neighbours`)."""
+    recorded: Mapping[str, FieldType] = field(default_factory=dict)
+    """Fields that are out of a file alone, with their types: a group of this kind needs `replay`."""
     driving_fields: tuple[str, ...] = ()
     """The fields that depend on how and where its vehicle drives; empty for what does not ride in one."""
     decimals: Mapping[str, int] = field(default_factory=dict)

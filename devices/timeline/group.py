@@ -11,7 +11,10 @@ import numpy as np
 
 from devices.faults.reboots import RebootSchedule
 from devices.faults.schedule import NEVER_MS
+from devices.replay.player import Played, ReplayPlayer
+from devices.replay.sensor import ReplaySensor
 from devices.scenario.device_group import DeviceGroup
+from devices.scenario.working_hours import ActiveWindows
 from devices.sensors.base import (
     AsksPlaces,
     Columns,
@@ -61,6 +64,7 @@ class Group:
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
         """Those of its devices in the timeline, ascending."""
+        player = _player(group, world.seed, start_ms, devices)
         self._schedule = Schedule(
             world.seed,
             start_ms,
@@ -69,7 +73,7 @@ class Group:
             overrides,
             # What a command sets is one interval for all readings.
             cycle_ms=group.intervals if all(device.interval_ms == group.interval for device in devices) else (),
-            windows=None if group.working_hours is None else group.working_hours.windows(group.timezone),
+            windows=_active_windows(group, player),
         )
         self._reboots = reboots
         self._world = world
@@ -85,11 +89,14 @@ class Group:
             powered_on_ms=start_ms,
             resets=None if overrides is None else overrides.reset,
             neighbours=neighbours or {},
+            recorded=player,
         )
         self._ahead_ms = min(round(_ROWS_AHEAD / self._schedule.rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None
         self._known: tuple[int, int, Table] | None = None
         self._sensor = kind.sensor(kind.settings(**group.settings), population)
+        if player is not None and not kind.recorded:
+            self._sensor = ReplaySensor(self._sensor, player)
         if isinstance(self._sensor, AsksPlaces):
             self._sensor.check_places(world)
         self._as_seen = as_seen
@@ -284,6 +291,22 @@ class Group:
                 events = self._sensor.event_count(self._world, np.array([owner]), begin, max(begin, instant))
                 count[(owners == owner) & (instants == instant)] += events[0]
         return count
+
+
+def _player(group: DeviceGroup, seed: int, start_ms: int, devices: Sequence[Member]) -> ReplayPlayer | None:
+    if group.replay is None:
+        return None
+    played = [Played(device.device_id, device.place, device.key) for device in devices]
+    return ReplayPlayer(group.replay, KINDS[group.kind], seed, start_ms, played)
+
+
+def _active_windows(group: DeviceGroup, player: ReplayPlayer | None) -> ActiveWindows | None:
+    if group.working_hours is not None:
+        return group.working_hours.windows(group.timezone)
+    if player is None or player.span is None:
+        return None
+    begin_ms, end_ms = player.span
+    return ActiveWindows(np.array([begin_ms]), np.array([end_ms]))
 
 
 def _sampled(sensor: Sensor, world: World, owners: Ints, times: Ints) -> Columns:

@@ -20,6 +20,12 @@ class Member(Protocol):
     """Tells what a group needs of a device."""
 
     @property
+    def device_id(self) -> str: ...
+
+    @property
+    def place(self) -> int: ...
+
+    @property
     def site(self) -> str: ...
 
     @property
