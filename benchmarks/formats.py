@@ -21,5 +21,6 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "shelly": {"dialect": "shelly"},
     "senml": {"dialect": "senml"},
     "influx": {"dialect": "influx"},
+    "cloudevents": {"dialect": "cloudevents"},
 }
 """Name -> keys of their entry in the scenario."""
