@@ -22,5 +22,6 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "senml": {"dialect": "senml"},
     "influx": {"dialect": "influx"},
     "cloudevents": {"dialect": "cloudevents"},
+    "homie": {"dialect": "homie"},
 }
 """Name -> keys of their entry in the scenario."""
