@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^T
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-brokers test-documents test-browser test-compose test-ray test-spark chaos power-loss exports lint docs site bench up down clean realism
+.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-compose test-ray test-spark chaos power-loss exports lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -33,9 +33,9 @@ check: lint  ## lint, and the tests that need no service and little time: under 
 test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(PYTEST) -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or ray or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a Ray cluster, a real Spark:"
-	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-ray, test-spark"
+	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m "(services or e2e) and not (chaos or compose or spark or ray or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a Ray cluster, a real Spark, chaos:"
+	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-ray, test-spark, test-chaos"
 
 test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
 	$(COMPILED) $(PYTEST) -n 3 -m documents $(PYTEST_ARGS)
@@ -48,6 +48,10 @@ test-browser: .venv/.dev  ## looks at the page of a run in Chromium, a minute
 
 test-ray: .venv/.dev  ## runs and data sets on a Ray cluster of two nodes on loopback, two minutes
 	$(COMPILED) $(PYTEST) -m ray $(PYTEST_ARGS)
+
+test-chaos: .venv/.dev  ## a sample of make chaos, make power-loss and make exports, two minutes
+	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
+	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m chaos $(PYTEST_ARGS)
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(PYTEST) -m compose $(PYTEST_ARGS)

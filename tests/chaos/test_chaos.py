@@ -13,7 +13,7 @@ from tests.chaos.run import execute
 from tests.chaos.services import Services
 from tests.services.fixtures import unavailable
 
-pytestmark = [pytest.mark.chaos, pytest.mark.services, pytest.mark.e2e]
+pytestmark = [pytest.mark.chaos, pytest.mark.services, pytest.mark.e2e, pytest.mark.timeout(400)]
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 SAMPLE = ("after-commit", "after-accept", "disk-full", "half-open-broker", "reset-kafka")
