@@ -24,12 +24,15 @@ from devices.world.site_climate import COLUMNS, LAPSE_K_PER_M, SiteClimate
 from devices.world.sun import solar_hour
 from devices.world.tides import tides_hpa
 from devices.world.weather import Air, Season, Weather, vapour_pressure_hpa
-from devices.world.world import DAY_MS, HOUR_MS, World
+from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, World
 
 SYNOPTIC_RATE = 0.0395
 """Autocorrelation of the pressure .92, .79, .53, .1 after 6, 12, 24, 72 h by the pace; New York .93, .81, .50, .1."""
 _AIR_RATE, _MOISTURE_RATE, _CLOUD_RATE = 0.037, 0.06, 0.08
 _FEWER_WAVES = 28
+# The quickest wave turns by a quarter in two hours: between knots of half an hour, what the waves make is straight to
+# some thousandths of a deviation.
+_WAVES_STEP_MS = 30 * MINUTE_MS
 # Warm air runs ahead of a low: this much of it with the pressure, and with where the pressure will be.
 _WITH_PRESSURE, _AHEAD = -0.5, -0.866
 # Cold air overtakes warm air by so many hours a deviation.
@@ -69,6 +72,8 @@ _YEAR_DAYS = 365.2425
 _GRAVITY_MOLAR_MASS_R = 9.80665 * 0.0289644 / 8.31446  # K/m, barometric formula
 _SEASON_DAY = {"winter": 15.0, "summer": 196.0}
 _SEAM_DEG = -169.0  # between the Diomedes, where the date line runs: the ends of the cells' map meet there
+# Rows of `_weather_and_air`.
+_OF_WEATHER, _OF_AIR = slice(0, 9), slice(9, 13)
 
 
 class _State(NamedTuple):
@@ -97,6 +102,7 @@ class WaveAtmosphere:
         self._world = world
         self._latitude = np.array([site.latitude for site in world.sites], dtype=np.float64)
         self._longitude = np.array([site.longitude for site in world.sites], dtype=np.float64)
+        self._east = np.array([_east_of_seam(degrees) for degrees in self._longitude])
         self._synoptic = self._waves("synoptic", SYNOPTIC_RATE)
         self._air = self._waves("air", _AIR_RATE, _FEWER_WAVES)
         self._moisture = self._waves("moisture", _MOISTURE_RATE, _FEWER_WAVES)
@@ -108,7 +114,8 @@ class WaveAtmosphere:
         self._climates = [SiteClimate(site) for site in world.sites]
         self._months = np.stack([climate.table for climate in self._climates], axis=1)
         self._rain_from = np.array([climate.rain_from for climate in self._climates])
-        self._grid = GridInterpolator(self._weather, len(world.sites))
+        self._waves_grid = GridInterpolator(self._carried_by_waves, len(world.sites), _WAVES_STEP_MS)
+        self._grid = GridInterpolator(self._weather_and_air, len(world.sites))
 
     def _waves(self, stream: str, rate: float, waves: int = WAVES, least_rate: float = 0.0) -> WavesOverPlaces:
         drawn = PlanetaryWaves(self._world.seed, stream, rate, waves, least_rate)
@@ -116,29 +123,42 @@ class WaveAtmosphere:
 
     def weather(self, sites: Ints, times_ms: Ints) -> Weather:
         """Return the weather at these sites and instants."""
-        return Weather(*self._grid.interpolate(sites, times_ms))
+        return Weather(*self._grid.interpolate(sites, times_ms, _OF_WEATHER))
 
     def outdoor_air(self, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:
         """Return the air outdoors at these sites and instants."""
+        if season == "calendar":
+            return Air(*self._grid.interpolate(sites, times_ms, _OF_AIR))
         return self._air_of(self._state(sites, times_ms), sites, times_ms, season)
 
-    def _state(self, sites: Ints, times_ms: Ints) -> _State:
-        times = times_ms.astype(np.float64)
-        now = times
-        ahead = self._pace.field_at(sites, times)
-        times = times + _PACE_MS * ahead
+    def _carried_by_waves(self, sites: Ints, times_ms: Ints) -> Floats:
+        """Return what of the state the waves make, in deviations: rows, in the order in which `_state` takes them."""
+        now = times_ms.astype(np.float64)
+        times = now + _PACE_MS * self._pace.field_at(sites, now)
         pressure, later = self._synoptic.at(sites, times)
         carried = _WITH_PRESSURE * pressure + _AHEAD * later
-        falling = np.clip(0.5 * later - 0.866 * pressure - 0.2, 0, 1)
-        front = np.exp(-((carried / _FRONT_WIDTH) ** 2)) * falling
         steep = times - _STEEPENING_MS * carried
         first, second = self._synoptic.at(sites, steep)
-        carried = _WITH_PRESSURE * first + _AHEAD * second
-        own = self._air.field_at(sites, steep)
-        moist, jitter = self._moisture.at(sites, times)
-        overcast, activity = self._cloud.at(sites, times)
-        blocking = self._blocking.field_at(sites, now)
-        east = np.array([_east_of_seam(degrees) for degrees in self._longitude])[sites]
+        return np.stack(
+            [
+                pressure,
+                later,
+                carried,
+                _WITH_PRESSURE * first + _AHEAD * second,
+                self._air.field_at(sites, steep),
+                *self._moisture.at(sites, times),
+                *self._cloud.at(sites, times),
+                self._blocking.field_at(sites, now),
+            ]
+        )
+
+    def _state(self, sites: Ints, times_ms: Ints) -> _State:
+        pressure, later, ahead, carried, own, moist, jitter, overcast, activity, blocking = (
+            self._waves_grid.interpolate(sites, times_ms)
+        )
+        falling = np.clip(0.5 * later - 0.866 * pressure - 0.2, 0, 1)
+        front = np.exp(-((ahead / _FRONT_WIDTH) ** 2)) * falling
+        east = self._east[sites]
         showers, *breath, gusts = noise_fields(
             self._world.seed,
             "atmosphere",
@@ -231,8 +251,8 @@ class WaveAtmosphere:
         table = self._months[:, sites, before] * (1 - share) + self._months[:, sites, after] * share
         return dict(zip(COLUMNS, table, strict=True))
 
-    def _weather(self, sites: Ints, times_ms: Ints) -> Floats:
-        """Return the fields of `Weather`, in their order."""
+    def _weather_and_air(self, sites: Ints, times_ms: Ints) -> Floats:
+        """Return the fields of `Weather` and those of `Air`, in their order."""
         state = self._state(sites, times_ms)
         air = self._air_of(state, sites, times_ms)
         pressure = state.pressure
@@ -246,7 +266,8 @@ class WaveAtmosphere:
         moisture = (
             dew_deviation(state.dew, np.asarray(0.25), np.asarray(0.0)) - 0.6 * state.warmth + 0.4 * state.cloud
         ) / 0.8
-        return np.stack([state.warmth, pressure, moisture, rain, mist, wind, storm, state.front, clear])
+        weather = state.warmth, pressure, moisture, rain, mist, wind, storm, state.front, clear
+        return np.stack([*weather, air.temperature_c, air.dew_point_c, air.humidity, air.pressure_hpa])
 
 
 def _east_of_seam(longitude: float) -> float:

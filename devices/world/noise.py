@@ -73,6 +73,7 @@ def _angle(fraction: Floats) -> Floats:
 
 
 GRID_MS = 5 * MINUTE_MS
+"""The step where none is given."""
 # A stretch of the grid is computed for all places, with spare cells ahead, where it has no more points than this
 # beyond four for each row asked for; the points of a sparser question are computed one by one.
 _SPARE_POINTS = 20_000
@@ -83,19 +84,20 @@ _TABLES_KEPT = 16
 class GridInterpolator:
     """Quantities of some places over time. The stretches last asked for are kept: small questions cost little."""
 
-    def __init__(self, compute: Callable[[Ints, Ints], Floats], places: int) -> None:
+    def __init__(self, compute: Callable[[Ints, Ints], Floats], places: int, step_ms: int = GRID_MS) -> None:
         """`compute(places, times)` gives one row of values a quantity; it must be a pure function of each pair."""
         self._compute = compute
         self._places = places
+        self._step_ms = step_ms
         self._block = max(1, _BLOCK_POINTS // places)
         self._tables: dict[tuple[int, int], Floats] = {}
 
-    def interpolate(self, places: Ints, times_ms: Ints) -> Floats:
-        """Return the quantities at these places and instants: an array of (quantities, rows)."""
-        cell = times_ms // GRID_MS
-        share = (times_ms - cell * GRID_MS) / GRID_MS
+    def interpolate(self, places: Ints, times_ms: Ints, wanted: slice = slice(None)) -> Floats:
+        """Return the wanted quantities at these places and instants: an array of (quantities, rows)."""
+        cell = times_ms // self._step_ms
+        share = (times_ms - cell * self._step_ms) / self._step_ms
         if not len(cell):
-            return self._compute(places, times_ms)
+            return self._compute(places, times_ms)[wanted]
         first, last = int(cell.min()), int(cell.max()) + 1
         if (last - first + 1) * self._places <= _SPARE_POINTS + 4 * len(cell):
             start = first // self._block
@@ -107,8 +109,9 @@ class GridInterpolator:
                 np.concatenate([cell, cell + 1]) * self._places + np.concatenate([places, places]),
                 return_inverse=True,
             )
-            table = self._compute(codes % self._places, codes // self._places * GRID_MS)
+            table = self._compute(codes % self._places, codes // self._places * self._step_ms)
             left, right = points[: len(cell)], points[len(cell) :]
+        table = table[wanted]
         lower = table.take(left, axis=1, mode="clip")
         return np.asarray(lower + (table.take(right, axis=1, mode="clip") - lower) * share)
 
@@ -116,13 +119,28 @@ class GridInterpolator:
         """Return all places at the instants of these blocks, place by place within an instant."""
         known = self._tables.get((first_block, last_block))
         if known is None:
-            cells = np.arange(first_block * self._block, (last_block + 1) * self._block)
-            places = np.tile(np.arange(self._places), len(cells))
-            known = self._compute(places, np.repeat(cells * GRID_MS, self._places))
+            known = self._from_kept(first_block, last_block)
             while len(self._tables) >= _TABLES_KEPT:
                 del self._tables[next(iter(self._tables))]
             self._tables[first_block, last_block] = known
         return known
+
+    def _from_kept(self, first_block: int, last_block: int) -> Floats:
+        """Return a table of which only the blocks that go beyond those kept are computed: questions follow the time."""
+        reaching = [span for span in self._tables if span[0] <= first_block <= span[1]]
+        if not reaching:
+            return self._computed(first_block, last_block)
+        first, last = max(reaching, key=lambda span: span[1])
+        points = self._block * self._places
+        kept = self._tables[first, last][:, (first_block - first) * points : (last_block + 1 - first) * points]
+        if last >= last_block:
+            return kept
+        return np.concatenate([kept, self._computed(last + 1, last_block)], axis=1)
+
+    def _computed(self, first_block: int, last_block: int) -> Floats:
+        cells = np.arange(first_block * self._block, (last_block + 1) * self._block)
+        places = np.tile(np.arange(self._places), len(cells))
+        return self._compute(places, np.repeat(cells * self._step_ms, self._places))
 
 
 # A key is an entity and a knot: knot numbers, shifted to be positive, fit into these bits for 500,000 years of minutes.

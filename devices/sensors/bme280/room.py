@@ -16,6 +16,8 @@ _DAILY_C = 1.2
 _PEOPLE = np.array([[0.14], [0.13], [0.0]])
 _DRAUGHT = np.array([[0.02], [0.02], [0.002]])
 _PEOPLE_MS, _DRAUGHT_MS = 8 * HOUR_MS, 40 * MINUTE_MS
+# The quickest part of what people do takes half an hour.
+_PEOPLE_STEP_MS = 10 * MINUTE_MS
 # A degree warmer is so much dryer, at the same vapour: the slope of Magnus' formula at 22 °C and 50 %.
 _PERCENT_PER_K = -3.0
 
@@ -31,6 +33,7 @@ class RoomAir:
         self._keys: Hashes = hash_bits(0, "bme280/room", components(world).site_arrays.keys[sites], rooms)
         self._middle = np.array([[(limits.high + limits.low) / 2] for limits in settings.ranges])
         self._half = np.array([[(limits.high - limits.low) / 2] for limits in settings.ranges])
+        self._people = GridInterpolator(self._by_people, len(sites), _PEOPLE_STEP_MS)
         self._grid = GridInterpolator(self._slow, len(sites))
 
     def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
@@ -43,9 +46,8 @@ class RoomAir:
         towns, moments, position = distinct_moments(sites, times)
         found: Weather = self._atmosphere.weather(towns, moments).take(position)
         outdoors = np.stack([found.temperature, found.moisture, found.pressure])
-        own = [fractal_noise(self._seed, f"room/{row}", keys, times, _PEOPLE_MS) for row in range(3)]
         draught = [fractal_noise(self._seed, f"room/draught/{row}", keys, times, _DRAUGHT_MS) for row in range(3)]
-        air = _OUTDOORS * outdoors + _PEOPLE * np.stack(own) + _DRAUGHT * np.stack(draught)
+        air = _OUTDOORS * outdoors + self._people.interpolate(places, times) + _DRAUGHT * np.stack(draught)
         air = self._middle + self._half * air
         if self._settings.daily_pattern:
             # Warmest in the late afternoon of those who live there, as rooms lag behind the sun.
@@ -56,3 +58,9 @@ class RoomAir:
         shown = found.storm, found.front, found.clear
         events = np.stack(shown) if self._settings.weather_events else np.zeros((3, len(times)))
         return np.concatenate([air, events])
+
+    def _by_people(self, places: Ints, times: Ints) -> Floats:
+        keys = self._keys[places]
+        return _PEOPLE * np.stack(
+            [fractal_noise(self._seed, f"room/{row}", keys, times, _PEOPLE_MS) for row in range(3)]
+        )

@@ -99,3 +99,22 @@ def test_a_grid_gives_the_same_in_a_sparse_and_in_a_dense_question(rows: int) ->
     # Twenty years apart: too far for a table of all that lies between.
     sparse = grid.interpolate(np.append(places[:rows], 0), np.append(times[:rows], NEW_YEAR_MS - 7300 * DAY_MS))
     assert (sparse[:, :rows] == dense[:, :rows]).all()
+
+
+# Windows of some hours that follow, go back, overlap and leave gaps.
+windows = st.lists(st.tuples(st.integers(-3000, 3000), st.integers(1, 40)), min_size=2, max_size=8)
+
+
+@given(windows, st.sampled_from([300_000, STEP, 7_200_000]))
+def test_a_grid_goes_on_from_what_it_has_kept_without_a_trace(asked: list[tuple[int, int]], step: int) -> None:
+    def compute(places: np.ndarray, when: np.ndarray) -> np.ndarray:
+        return np.stack([np.sin(when / 1e7 + places), 1.0 * places, 1.0 * when])
+
+    grid = GridInterpolator(compute, 3, step)
+    for hour, long in asked:
+        times = hour * HOUR_MS + np.arange(long) * 1_234_567
+        places = np.arange(long) % 3
+        found = grid.interpolate(places, times)
+        assert (found == GridInterpolator(compute, 3, step).interpolate(places, times)).all()
+        assert (grid.interpolate(places, times, slice(1, 2)) == found[1:2]).all()
+        assert found[2] == pytest.approx(times)
