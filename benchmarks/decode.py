@@ -40,7 +40,6 @@ SUBSCRIPTIONS: list[object] = [
     {"filter": "senml/#", "decode": "senml"},
     {"filter": "telegraf/#", "decode": "influx"},
     {"filter": "cloudevents/#", "decode": "cloudevents"},
-    {"filter": "homie/#", "decode": "homie"},
 ]
 Message = tuple[bytes, bytes]
 
@@ -114,14 +113,9 @@ def cloudevents(device: str, number: int, at_ms: int) -> tuple[str, object]:
     }  # fmt: skip
 
 
-def homie(device: str, number: int, _at_ms: int) -> tuple[str, object]:
-    """One value of a device that has described itself."""
-    return f"homie/5/{device}/air/temperature", 14 + number % 9 / 10
-
-
 FORMATS: dict[str, Callable[[str, int, int], tuple[str, object]]] = {
     one.__name__: one
-    for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx, cloudevents, homie)
+    for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx, cloudevents)
 }
 
 
@@ -186,9 +180,6 @@ def _discovery() -> Iterator[Message]:
         described = {"dev_cla": "temperature", "unit_of_meas": "°C", "stat_t": f"dev{place}/sensor/out/state"}
         config = described | {"dev": {"ids": f"dev{place}"}}
         yield f"homeassistant/sensor/dev{place}/out/config".encode(), orjson.dumps(config)
-        properties = {"temperature": {"datatype": "float", "unit": "°C"}}
-        described = {"homie": "5.0", "version": 1, "nodes": {"air": {"properties": properties}}}
-        yield f"homie/5/dev{place}/$description".encode(), orjson.dumps(described)
 
 
 def _iso(at_ms: int) -> str:

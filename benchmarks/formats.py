@@ -22,6 +22,5 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "senml": {"dialect": "senml"},
     "influx": {"dialect": "influx"},
     "cloudevents": {"dialect": "cloudevents"},
-    "homie": {"dialect": "homie"},
 }
 """Name -> keys of their entry in the scenario."""

@@ -7,7 +7,6 @@ from edgewire.dialects.cloudevents import CloudEventsDecoder, CloudEventsEncoder
 from edgewire.dialects.dialect import Dialect
 from edgewire.dialects.esphome import EsphomeDecoder, EsphomeEncoder, EsphomeOptions
 from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
-from edgewire.dialects.homie import HomieDecoder, HomieEncoder, HomieOptions
 from edgewire.dialects.influx import InfluxDecoder, InfluxEncoder, InfluxOptions
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
@@ -56,7 +55,6 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 any_topic=True,
                 is_platform=True,
             ),
-            Dialect("homie", HomieOptions, HomieDecoder, HomieEncoder, qos=2, is_platform=True),
         )
     }
 )

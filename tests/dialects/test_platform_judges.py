@@ -106,7 +106,7 @@ def test_the_sdk_of_cloudevents_reads_what_a_device_says(kind: str) -> None:
     data = event.get_data()
     assert isinstance(data, dict)
     assert data
-    assert {name: row.get(name) for name in data} == data
+    assert {name: row[name] for name in data} == data
     # The same in binary mode, which is that of HTTP with other names for the headers.
     assert form.options is not None
     payload, properties = divide_payload(form.options[0], message.payload, None, Version.V5)

@@ -72,7 +72,6 @@ SPEAKERS: dict[str, Speaker] = {
     "cloudevents": Speaker(
         {"id": "d", "dialect": "cloudevents"}, b'{"specversion":"1.0","id":"1","source":"/d","type":"t","data":{"a":1}}'
     ),
-    "homie": Speaker({"id": "d", "dialect": "homie"}, b"997.13", b"ready", b"lost"),
     "own": Speaker(OWN, b'{"t":19.5,"n":{"b":7}}'),
     "own, bare values": Speaker({"topic": "x/{id}", "payload": {"from": "temperature_c", "round": 1}}, b"88.8"),
 }  # fmt: skip
@@ -185,8 +184,8 @@ def test_a_will_that_comes_late_lets_nobody_withdraw_and_does_not_stand(name: st
     there.client.tick()
     assert there.why() is None
     said = there.said()[before:]
-    # A phone says nothing of being there; a device of Homie is there in two steps.
-    assert [where for where, _ in said] == [topic] * {"owntracks": 0, "homie": 2}.get(name, 1)
+    # A phone says nothing of being there.
+    assert [where for where, _ in said] == ([] if name == "owntracks" else [topic])
     assert all(payload != speaker.will and b'"offline"' not in payload for _, payload in said)
     for where, payload in said:
         there.hear_elsewhere(where, payload)
