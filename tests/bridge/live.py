@@ -119,7 +119,14 @@ class Stage:
         assert not self.running.done()
 
     async def settled(self) -> None:
-        await eventually(lambda: all(not one.pending for one in count_messages(self.path)))
+        """Wait until all that was received is in the spool, and nothing of it waits for a sink."""
+
+        def is_settled() -> bool:
+            received = sum(self.metrics.received.labels(qos)._value.get() for qos in ("0", "1", "2"))
+            is_spooled = self.metrics.spooled._value.get() >= received
+            return is_spooled and all(not one.pending for one in count_messages(self.path))
+
+        await eventually(is_settled)
 
 
 @asynccontextmanager
