@@ -39,7 +39,6 @@ SUBSCRIPTIONS: list[object] = [
     {"filter": "homeassistant/#", "decode": "esphome"},
     {"filter": "senml/#", "decode": "senml"},
     {"filter": "telegraf/#", "decode": "influx"},
-    {"filter": "cloudevents/#", "decode": "cloudevents"},
 ]
 Message = tuple[bytes, bytes]
 
@@ -104,18 +103,8 @@ def influx(device: str, number: int, at_ms: int) -> tuple[str, object]:
     return f"telegraf/{device}/bme280", f"bme280,host={device} {air} {at_ms}000000".encode()
 
 
-def cloudevents(device: str, number: int, at_ms: int) -> tuple[str, object]:
-    """A structured event of three values."""
-    air = {"temperature_c": 14 + number % 9 / 10, "humidity": 61.5, "pressure_hpa": 1002.4}
-    return f"cloudevents/{device}", {
-        "specversion": "1.0", "id": f"{number}", "source": f"/{device}", "type": "org.example.air",
-        "time": _iso(at_ms) + "Z", "datacontenttype": "application/json", "data": air,
-    }  # fmt: skip
-
-
 FORMATS: dict[str, Callable[[str, int, int], tuple[str, object]]] = {
-    one.__name__: one
-    for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx, cloudevents)
+    one.__name__: one for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx)
 }
 
 

@@ -21,6 +21,5 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "shelly": {"dialect": "shelly"},
     "senml": {"dialect": "senml"},
     "influx": {"dialect": "influx"},
-    "cloudevents": {"dialect": "cloudevents"},
 }
 """Name -> keys of their entry in the scenario."""

@@ -37,20 +37,6 @@ def kind_fields(kind: str, dialect: str) -> tuple[KindField, ...]:
     return tuple(found)
 
 
-def event_mapping(kind: str) -> dict[str, Any]:
-    """Return the fields of a kind's events beside its readings in the notation of `own_format`; empty without any.
-
-    What not all of them have is left out of those that have it not.
-    """
-    messages = [one.model.model_fields for one in CONTRACT[kind].messages if one.channel is Channel.EVENT]
-    if len(messages) == len(CONTRACT[kind].messages):
-        return {}
-    names = dict.fromkeys(name for fields in messages for name in fields if name not in _IDENTITY)
-    common = [name for name in names if all(name in fields and fields[name].is_required() for fields in messages)]
-    # An object has at least one key that is always there.
-    return {name: name if name in common or not common else {"from": name, "optional": True} for name in names}
-
-
 def _held_type(annotation: Any) -> tuple[Any, bool]:
     """Return which of the four types is held, and whether nothing may be; None where it is none of them."""
     origin = get_origin(annotation)

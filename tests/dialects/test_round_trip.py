@@ -80,7 +80,8 @@ def spoken(dialect: str, kind: str) -> tuple[WireFormat, tuple[MessageTemplate, 
     known = DIALECTS[dialect]
     assert known.encoder is not None
     encoder = known.encoder(known.options(), kind)
-    return format_of(kind, dialect), tuple(encoder.messages)
+    is_event = KINDS[kind].channel is Channel.EVENT
+    return format_of(kind, dialect), tuple(encoder.events if is_event else encoder.messages)
 
 
 def decoder_of(dialect: str, kind: str) -> DialectDecoder:

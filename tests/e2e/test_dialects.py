@@ -43,7 +43,6 @@ GROUPS: dict[str, dict[str, Any]] = {
     },
     "senml": {"kind": "traffic", "dialect": {"dialect": "senml", "encoding": "cbor"}},
     "influx": {"kind": "people", "dialect": "influx"},
-    "cloudevents": {"kind": "bme280", "dialect": {"dialect": "cloudevents", "mode": "binary"}},
     "edgefleet": {"kind": "bme280", "discovery": {"form": "single", "prefix": "ha"}, "on": {"max_interval": "1s"}},
 }
 """Site -> how its devices speak."""
@@ -62,7 +61,6 @@ SUBSCRIPTIONS: list[Any] = [
     {"filter": "zigbee2mqtt/#", "decode": "zigbee2mqtt", "site": "zigbee2mqtt"},
     {"filter": "senml/#", "decode": "senml"},
     {"filter": "telegraf/#", "decode": "influx"},
-    {"filter": "cloudevents/#", "decode": "cloudevents"},
 ]
 
 

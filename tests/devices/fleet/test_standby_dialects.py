@@ -69,9 +69,6 @@ SPEAKERS: dict[str, Speaker] = {
     ),
     "senml": Speaker({"id": "d", "dialect": "senml"}, b'[{"bn":"d/","n":"temperature","u":"Cel","v":19.5}]'),
     "influx": Speaker({"id": "d", "dialect": "influx"}, b"bme280,device_id=d temperature_c=19.5 1772625601000000000"),
-    "cloudevents": Speaker(
-        {"id": "d", "dialect": "cloudevents"}, b'{"specversion":"1.0","id":"1","source":"/d","type":"t","data":{"a":1}}'
-    ),
     "own": Speaker(OWN, b'{"t":19.5,"n":{"b":7}}'),
     "own, bare values": Speaker({"topic": "x/{id}", "payload": {"from": "temperature_c", "round": 1}}, b"88.8"),
 }  # fmt: skip
