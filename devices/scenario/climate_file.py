@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.world.climates import MONTHLY, MONTHS
+from edgewire.output import write_output
 
 _MOST_BYTES = 100_000
 _RAIN_SHARE = "rain_share"
@@ -80,7 +81,7 @@ def write_monthly(path: Path, rows: list[dict[str, float]], notes: Sequence[str]
     """Write a table that `read_monthly` reads, with a few lines of notes above it."""
     lines = [f"# {note}" for note in notes] + [",".join(("month", *MONTHLY))]
     lines += [",".join([str(month), *(f"{row[name]:g}" for name in MONTHLY)]) for month, row in enumerate(rows, 1)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_output(path, ("\n".join(lines) + "\n").encode())
 
 
 def with_climate_files(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 
 from edgewire.errors import ConfigError
+from edgewire.output import write_output
 
 ADDRESS_FILE = "control.json"
 
@@ -17,8 +18,8 @@ class AddressFile:
         self._path = folder / ADDRESS_FILE
 
     def write(self, url: str) -> None:
-        """Write it; raises `OSError` where the disk does not take it."""
-        self._path.write_bytes(orjson.dumps({"url": url}) + b"\n")
+        """Write it, whole at once: others wait for it and read it as soon as it is there. Raises `OSError`."""
+        write_output(self._path, orjson.dumps({"url": url}) + b"\n")
 
     def remove(self) -> None:
         """Take it away."""

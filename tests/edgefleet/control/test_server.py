@@ -96,6 +96,16 @@ async def test_who_asks_is_told_how_the_run_is_and_changes_it(tmp_path: Path) ->
         find_address(str(tmp_path))
 
 
+def test_an_address_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = AddressFile(tmp_path)
+    file.write("http://127.0.0.1:1")
+    with (tmp_path / "control.json").open(encoding="utf-8") as begun:
+        file.write("http://127.0.0.1:2")
+        assert "127.0.0.1:1" in begun.read()  # who has begun to read it reads it to its end
+    assert find_address(str(tmp_path)) == "http://127.0.0.1:2"
+    assert [one.name for one in tmp_path.iterdir()] == ["control.json"]
+
+
 async def test_without_the_token_nothing_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with served(tmp_path, TOKEN) as (url, _):
         for token in (None, "wrong-token-of-a-run"):
