@@ -47,16 +47,29 @@ class KoeppenClimate:
     """Of the northern hemisphere."""
     altitude_m: float
     """Of the place that they are from: it is cooler above and warmer below."""
+    persistence: float = 0.0
+    """Of the variance of the air's own warmth, what stays for days, as an ocean to windward has it."""
 
 
 def _climate(
-    altitude_m: float, rain: float, sea: tuple[float, float], *, t: str, day: str, days: str, rh: str, hpa: str
+    altitude_m: float,
+    rain: float,
+    sea: tuple[float, float],
+    persistence: float = 0.0,
+    *,
+    t: str,
+    day: str,
+    days: str,
+    rh: str,
+    hpa: str,
 ) -> KoeppenClimate:
     """Take means at sea level as the year's and half of January less July; the others are twelve numbers each."""
     rows = [np.array([float(word) for word in text.split()]) for text in (t, day, days, rh, hpa)]
     pressure = sea[0] + sea[1] * np.cos(2 * np.pi * (np.arange(MONTHS) - 0.5) / MONTHS)
     temperature, ranges, spread, humidity, deviation = rows
-    return KoeppenClimate(Normals(temperature, ranges, spread, humidity, pressure, deviation, rain), altitude_m)
+    return KoeppenClimate(
+        Normals(temperature, ranges, spread, humidity, pressure, deviation, rain), altitude_m, persistence
+    )
 
 
 _CFA = _climate(  # New York
@@ -84,7 +97,7 @@ _CSA = _climate(  # Athens
     hpa="6.8 6.5 6.0 4.6 3.6 3.1 2.7 2.7 3.5 4.3 5.4 6.5",
 )  # fmt: skip
 _CSB = _climate(  # Seattle
-    130, 0.11, (1017.0, 0.0),
+    130, 0.11, (1017.0, 0.0), 0.78,
     t="5.6 6.3 8.1 10.6 14.1 16.6 19.6 19.8 16.6 11.9 8.1 5.4",
     day="5.5 6.8 8.0 9.3 10.3 10.6 11.8 11.5 10.0 7.4 5.7 5.0",
     days="3.1 2.8 2.3 2.3 2.6 2.6 2.6 2.4 2.4 2.3 2.9 3.2",

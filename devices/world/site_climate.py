@@ -43,7 +43,7 @@ class SiteClimate:
     """Holds twelve values for each of `COLUMNS`."""
 
     def __init__(self, site: Site) -> None:
-        normals, lapse = _normals_of(site)
+        normals, lapse, self.persistence = _normals_of(site)
         temperature = normals.temperature_c - lapse
         self.rain_from = NormalDist().inv_cdf(1 - normals.rain_share)
         sunless = _ADVECTED_RANGE * normals.spread_c + _BREATHED_RANGE_C
@@ -87,12 +87,12 @@ class SiteClimate:
         )
 
 
-def _normals_of(site: Site) -> tuple[Normals, float]:
-    """Return the normals of a site's hemisphere, and by how much cooler it is than where they are from."""
+def _normals_of(site: Site) -> tuple[Normals, float, float]:
+    """Return the normals of a site's hemisphere, how much cooler it is than where they are from, its persistence."""
     if isinstance(site.climate, MonthlyClimate):
         rows = site.climate.monthly
         columns = {name: np.array([getattr(row, name) for row in rows]) for name in MONTHLY}
-        return Normals(**columns, rain_share=float(np.mean([row.rain_share for row in rows]))), 0.0
+        return Normals(**columns, rain_share=float(np.mean([row.rain_share for row in rows]))), 0.0, 0.0
     climate = KOEPPEN[PLAIN_NAMES.get(site.climate, site.climate)]
     normals = climate.normals if site.latitude >= 0 else climate.normals.half_a_year_later()
-    return normals, LAPSE_K_PER_M * (site.altitude_m - climate.altitude_m)
+    return normals, LAPSE_K_PER_M * (site.altitude_m - climate.altitude_m), climate.persistence

@@ -71,6 +71,16 @@ def test_days_are_as_alike_as_real_ones() -> None:
 
 
 @pytest.mark.slow
+def test_days_behind_an_ocean_are_alike_for_longer() -> None:
+    # Seattle 2012 to 2015, vega_datasets: .75, .50, .32 after one to three days; year by year from .70, .39, .24.
+    sites = {"latitude": 47.45, "longitude": -122.3, "altitude_m": 130, "climate": "Csb"}
+    warm = [air(world(sites, seed=seed)).temperature_c.reshape(-1, 24).mean(axis=1) for seed in SEEDS]
+    anomalies = [without_seasons(one) for one in warm]
+    for lag, expected in ((1, 0.75), (2, 0.5), (3, 0.32)):
+        assert np.mean([lagged(one, lag) for one in anomalies]) == pytest.approx(expected, abs=0.08)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("climate", KOEPPEN_CLIMATES)
 def test_a_climate_has_its_normals(climate: str) -> None:
     known = KOEPPEN[climate]
