@@ -1,4 +1,4 @@
-"""The short form of `make realism`: the tables beside real weather, and faults found as easily in either."""
+"""The short form of `make realism`: tables beside real weather and devices, and faults found as easily in either."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.realism import detectors, judges, stations
-from benchmarks.realism.__main__ import BEGIN, END, PAGE, statistics_table
+from benchmarks.realism.__main__ import BEGIN, DEVICES_BEGIN, DEVICES_END, END, PAGE, statistics_table
+from benchmarks.realism.device_table import EXPECTED, device_table
 from benchmarks.realism.weather_statistics import day_statistics, year_statistics
 from devices.world.world import MonthlyClimate
 
@@ -79,3 +80,53 @@ def test_the_page_has_the_tables_that_the_command_writes() -> None:
         assert f"| {name} |" in written
     for picture in re.findall(r"\((images/[^)]+)\)", written):
         assert (Path(PAGE).parent / picture).stat().st_size < 300_000
+
+
+# `world: 2` is within, `world: 1` beyond: by what is expected, and what some days of few devices leave to chance.
+DEVICES_WITHIN = {
+    "departures of one vehicle, concentration within the hour (0 to 1)": (0, 0.5),
+    "trips a vehicle and day": (2.4, 4.4),
+    "trips, skewness of the length": (0.8, 20),
+    "driving in an hour from 0 to 4 h, of the day's (%)": (0, 1),
+    "accelerations of .5 to 1 m/s² beside those next to them": (0.4, 1.2),
+    "brakings that are the same half a second later (%)": (0, 40),
+    "jerk over half a second, 99th percentile (m/s³)": (0.1, 1.5),
+    "greatest sideways acceleration (m/s²)": (1, 4.01),
+    "fastest vehicle (km/h)": (60, 165),
+    "hard brakings that are less than .04 g beyond the threshold of .28 g (%)": (20, 80),
+    "heights of a satellite in 8 h, most of one number (degrees)": (20, 91),
+    "epochs at full seconds (%)": (100, 100),
+    "epochs of which GGA says as many satellites as the message (%)": (100, 100),
+    "geoid at Paris (m)": (40, 50),
+    "one satellite more, of which the mean HDOP rises (%)": (0, 0),
+    "room, storms a day read every 1 s": (0, 8),
+    "room, greatest change of the pressure in 10 s (hPa)": (0.05, 0.3),
+    "two units of a site outdoors, sd of the difference (°C)": (0.1, 0.8),
+    "status messages of a device that stays connected, an hour": (11, 13),
+    "people who come from 20 to 9 h (%)": (0, 0),
+    "readings of cameras with more vehicles than passed (%)": (0.5, 20),
+    "coloured vehicles that cameras see, night beside day": (0.1, 0.65),
+}
+AS_BEFORE = {
+    "register path, filter 16: autocorrelation from one conversion to the next": (0.85, 0.97),
+}
+
+
+def test_devices_of_the_second_world_are_as_expected_where_those_of_the_first_are_not() -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in device_table([SEED], short=True)[2:]]
+    found = {label: (float(before), float(now)) for label, before, now in rows}
+    assert found.keys() == EXPECTED.keys()
+    for label, (low, high) in DEVICES_WITHIN.items():
+        before, now = found[label]
+        assert low <= now <= high, (label, now)
+        assert not low <= before <= high, (label, before)
+    for label, (low, high) in AS_BEFORE.items():
+        assert all(low <= value <= high for value in found[label]), label
+
+
+def test_the_page_has_the_table_of_devices_that_the_command_writes() -> None:
+    written = PAGE.read_text(encoding="utf-8").partition(DEVICES_BEGIN)[2].partition(DEVICES_END)[0]
+    for label, (expected, source) in EXPECTED.items():
+        assert re.search(
+            rf"^\| {re.escape(label)} \| .* \| {re.escape(expected)} \| {re.escape(source)} \|$", written, re.M
+        )

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.realism`: writes tables and pictures of docs/realism.md; `--quick` prints a short form."""
+"""`python -m benchmarks.realism`: writes tables and pictures of docs/realism.md; `--quick` prints a short form.
+
+`--devices` writes the table of devices alone, which takes no station and less than a minute.
+"""
 
 import argparse
 from collections.abc import Iterable, Iterator
@@ -8,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.realism import detectors, judges, plots, stations
+from benchmarks.realism.device_table import device_table
 from benchmarks.realism.weather_statistics import day_statistics, year_statistics
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "realism.md"
 BEGIN, END = "<!-- written by make realism: begin -->", "<!-- written by make realism: end -->"
+DEVICES_BEGIN, DEVICES_END = (f"<!-- written by make realism: {word} of devices -->" for word in ("begin", "end"))
 SEEDS = ((101, 102), (103, 104))
 """Pairs: what a judge learns from, and what it is tested on."""
 
@@ -20,12 +25,17 @@ SEEDS = ((101, 102), (103, 104))
 def main() -> None:
     """Write the page, or print what a short form has of it."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", action="store_true", help="the table of devices, with --quick a short form")
     parser.add_argument("--quick", action="store_true", help="one station, one judge, one seed; print it")
     parser.add_argument("--epw", type=Path, help="print a year of another station, in the format of EnergyPlus")
     parser.add_argument("--climate", default="Cfa", help="Köppen's class of that station")
     parser.add_argument("--coast", type=float, default=0.0, help="of that station")
     options = parser.parse_args()
-    if options.quick:
+    if options.devices and options.quick:
+        print("\n".join(device_table(SEEDS[0][:1], short=True)))
+    elif options.devices:
+        write_devices()
+    elif options.quick:
         station = stations.airport("JFK")
         print("\n".join(statistics_table([station], SEEDS[:1])))
         print("\n".join(judges_table([station], SEEDS[:1], judges.JUDGES[:1])))
@@ -35,6 +45,7 @@ def main() -> None:
         print("\n".join(judges_table([station], SEEDS, judges.JUDGES)))
     else:
         write_page()
+        write_devices()
 
 
 def write_page() -> None:
@@ -63,10 +74,21 @@ def write_page() -> None:
     emulated = real.emulated(SEEDS[0][0], real.normals())
     plots.draw_fortnights(DOCS / "images" / "realism-weeks.svg", real.name, real.readings, emulated)
     plots.draw_spread(DOCS / "images" / "realism-spread.svg", real.name, real.readings, emulated)
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
+    _replace_between(BEGIN, END, lines)
     print(f"{PAGE} and its pictures are written")
+
+
+def write_devices() -> None:
+    """Write the table of devices between its marks of the page."""
+    means = f"Means of the seeds {_numbers()}."
+    _replace_between(DEVICES_BEGIN, DEVICES_END, [means, "", *device_table([seed for pair in SEEDS for seed in pair])])
+    print(f"the table of devices in {PAGE} is written")
+
+
+def _replace_between(begin: str, end: str, lines: list[str]) -> None:
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text("\n".join([before + begin, "", *lines, "", end + after]), encoding="utf-8")
 
 
 def statistics_table(found: list[stations.Station], seeds: tuple[tuple[int, int], ...]) -> list[str]:
