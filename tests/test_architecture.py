@@ -83,6 +83,7 @@ LAYERS = {
         "report",
         "control",
         "testing",
+        "learn",
         "demo",
         "cli",
     ],

@@ -444,6 +444,24 @@ def test_playing_back(terminal: Callable[..., Terminal], broker: dict[str, str])
 
 
 @pytest.mark.services
+@pytest.mark.timeout(300)
+def test_learning(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+    opened = terminal(**broker)
+    for name, body in named_files("docs/learn.md"):
+        (opened.folder / name).write_text(body.replace("mqtt://127.0.0.1:1883", broker["mqtt://127.0.0.1:1883"]))
+    opened.run_all("docs/learn.md", before=lambda _: point_at_broker(opened.folder / "learned.yaml", broker))
+    assert len(RunRecord.load(opened.folder / "learned").devices) == 1400
+    opened.close()
+
+
+def point_at_broker(scenario: Path, broker: dict[str, str]) -> None:
+    """Have a scenario that a command has written run against the test's broker."""
+    if scenario.exists():
+        text = scenario.read_text().replace("mqtt://127.0.0.1:1883", broker["mqtt://127.0.0.1:1883"])
+        scenario.write_text(text)
+
+
+@pytest.mark.services
 def test_a_real_sensor(
     terminal: Callable[..., Terminal], broker: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

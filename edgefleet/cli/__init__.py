@@ -27,6 +27,7 @@ COMMANDS = (
     "generate",
     "plot",
     "fit",
+    "learn",
     "bridge",
     "ingest",
     "verify",

@@ -1,6 +1,7 @@
 """Names the fields of a kind's readings that are one value each, for dialects that say whatever there is."""
 
 import types
+from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from edgewire.dialects.base import DialectError
@@ -35,6 +36,15 @@ def kind_fields(kind: str, dialect: str) -> tuple[KindField, ...]:
     if not found:
         raise DialectError(f"{dialect} says values one by one, and {kind} has none; use a format of your own")
     return tuple(found)
+
+
+def measures(kind: str, names: Collection[str]) -> bool:
+    """Return whether the readings of a kind have all these fields, as numbers that are always there."""
+    if kind not in CONTRACT:
+        return False
+    messages = [one for one in CONTRACT[kind].messages if one.channel is Channel.TELEMETRY]
+    fields = messages[0].model.model_fields if messages else {}
+    return all(name in fields and _held_type(fields[name].annotation)[0] in (int, float) for name in names)
 
 
 def _held_type(annotation: Any) -> tuple[Any, bool]:

@@ -41,6 +41,7 @@ from edgewire.dialects.encoder import (
     Publication,
     home_address,
 )
+from edgewire.dialects.kind_fields import measures
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.times import device_time
 from edgewire.dialects.units import to_canonical
@@ -591,7 +592,7 @@ class ShellyEncoder:
 
     def __init__(self, options: ShellyOptions, kind: str) -> None:
         """Raises `DialectError` for a kind that no Shelly is, and for options with which it would say nothing."""
-        if kind != "bme280":
+        if kind != "bme280" and not measures(kind, ("temperature_c", "humidity")):
             raise DialectError(f"no Shelly measures what a {kind} measures; use bme280, for temperature and humidity")
         if not (options.rpc_ntf or options.status_ntf):
             raise DialectError("rpc_ntf and status_ntf are both off: such a device says nothing of what it measures")

@@ -38,6 +38,7 @@ from edgewire.dialects.encoder import (
     Publication,
     home_address,
 )
+from edgewire.dialects.kind_fields import measures
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.units import linear_of, numbered, unit_suffix
@@ -514,6 +515,10 @@ _SENSORS: Mapping[str, tuple[str, Mapping[str, tuple[str, int, str]]]] = {
 and the option that has its unit."""
 
 
+_AIR = ("temperature_c", "humidity", "pressure_hpa")
+"""What a kind of one's own has to measure to be said as the sensor of the air is."""
+
+
 class TasmotaEncoder:
     """Writes what a Tasmota device publishes: LWT, INFO, STATE and SENSOR, discovery, and the answers to commands."""
 
@@ -522,10 +527,10 @@ class TasmotaEncoder:
     def __init__(self, options: TasmotaOptions, kind: str) -> None:
         """Raises `DialectError` for options that no device can have, and for a kind that Tasmota has no driver of."""
         TasmotaDecoder(options)
-        if kind not in _SENSORS:
+        if kind not in _SENSORS and not measures(kind, _AIR):
             raise DialectError(f"Tasmota has no driver that says what a {kind} says; there is one for bme280")
         self._options = options
-        self._driver, self._keys = _SENSORS[kind]
+        self._driver, self._keys = _SENSORS[kind if kind in _SENSORS else "bme280"]
         self._prefixes = dict(zip(("cmnd", "stat", "tele"), options.prefixes, strict=True))
         self.messages = (
             MessageTemplate(self._topic("tele", "STATE"), _STATE, MessageRole.STATE),

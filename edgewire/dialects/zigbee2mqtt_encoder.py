@@ -21,6 +21,7 @@ from edgewire.dialects.encoder import (
     Publication,
 )
 from edgewire.dialects.home_assistant_discovery import HomeAssistantDiscovery
+from edgewire.dialects.kind_fields import measures
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.values import read_json, read_text
 from edgewire.dialects.zigbee2mqtt import Zigbee2MqttOptions
@@ -77,7 +78,7 @@ class Zigbee2MqttEncoder:
 
     def __init__(self, options: Zigbee2MqttOptions, kind: str) -> None:
         """Raises `DialectError` for a kind that no Zigbee sensor is."""
-        if kind != "bme280":
+        if kind != "bme280" and not measures(kind, ("temperature_c", "humidity", "pressure_hpa")):
             raise DialectError(f"no sensor of Zigbee measures what a {kind} measures; use bme280")
         self._options = options
         self.discovery: HomeAssistantDiscovery | None = None

@@ -20,6 +20,7 @@ WITHOUT = {
     "broker": {"--port", "--mqtt5-port"},
     "plot": {"--out", "--from", "--to", "--labels"},
     "fit": {"--out", "--longitude", "--altitude"},
+    "learn": {"--out", "--count", "--scale"},
     "schema": {"--asyncapi"},
     "watch": {
         "--count",

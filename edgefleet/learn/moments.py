@@ -1,0 +1,61 @@
+"""Measures of a series of each device: what is compared between captured and emulated, by the same estimators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from devices.world.random import Floats
+
+_LEAST = 4
+"""Readings of a device from which its series says something of what follows what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Says how the values of several devices are: all together, and each from reading to reading."""
+
+    count: int
+    low: float
+    high: float
+    mean: float
+    deviation: float
+    within: float
+    """Deviation within a device, pooled."""
+    between: float
+    """Deviation of the devices' means."""
+    lags: tuple[float | None, float | None]
+    """Correlation with the reading before, and with that `LONG_LAG` before; None where too little is seen or nothing
+    moves."""
+
+
+LONG_LAG = 6
+
+
+def measure(series: Sequence[Floats]) -> Moments:
+    """Return the moments of the series of each device, of which one at least has a value."""
+    every = np.concatenate(series)
+    moving = [one - one.mean() for one in series if len(one) >= _LEAST]
+    squares = sum(float((one**2).sum()) for one in moving)
+    freedom = sum(len(one) - 1 for one in moving)
+    means = np.array([one.mean() for one in series if len(one)])
+    return Moments(
+        len(every),
+        float(every.min()),
+        float(every.max()),
+        float(every.mean()),
+        float(every.std()),
+        float(np.sqrt(squares / freedom)) if freedom else 0.0,
+        float(means.std(ddof=1)) if len(means) > 1 else 0.0,
+        (_lag(moving, 1), _lag(moving, LONG_LAG)),
+    )
+
+
+def _lag(moving: Sequence[Floats], lag: int) -> float | None:
+    """Return the correlation over a lag, pooled over the devices."""
+    products = squares = 0.0
+    for one in moving:
+        if len(one) > lag + 1:
+            products += float((one[lag:] * one[:-lag]).sum()) / (len(one) - lag)
+            squares += float((one**2).mean())
+    return products / squares if squares > 1e-18 else None

@@ -1,0 +1,68 @@
+"""Finds the noise whose series look as those that were seen: by simulating what the generators make.
+
+Each candidate is sampled as the devices were, as often and as long, and measured by the same estimators. So a slow
+course of which a short capture shows a part is taken for what it is.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from devices.world.noise import fractal_noise
+from edgefleet.learn.moments import Moments, measure
+
+_DEVICES = 48
+_MOST_READINGS = 240
+_STEP_MS = 1000
+_PERIODS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0, 512.0, 1024.0, 4096.0)
+"""In intervals."""
+_WHITE = np.arange(0, 1.0, 0.05)
+_FEW = 8
+"""Readings of a device below which what follows what is not told apart."""
+
+
+class NoiseShape(NamedTuple):
+    """Says what noise is like: a smooth part with a period, and one of each reading alone."""
+
+    slow: float
+    period_ms: int
+    fast: float
+    vary: float
+    """How far the devices' means differ beside it."""
+
+
+def fit_noise(seen: Moments, readings: int, interval_ms: int) -> NoiseShape:
+    """Return noise that has the moments that were seen of so many readings a device."""
+    first, later = seen.lags
+    if first is None or readings < _FEW or first < 0.1 or not seen.within:
+        return NoiseShape(
+            0.0, 0, seen.within or seen.deviation, _beyond(seen.between, seen.within / max(readings, 1) ** 0.5)
+        )
+    best = None
+    for periods in _PERIODS:
+        shape = _simulated(min(readings, _MOST_READINGS), periods)
+        one, six = shape.lags[0] or 0.0, shape.lags[1] or 0.0
+        for white in _WHITE.tolist():
+            fault = 4 * ((1 - white) * one - first) ** 2
+            fault += 0.0 if later is None else ((1 - white) * six - later) ** 2
+            if best is None or fault < best[0]:
+                best = fault, periods, white, shape
+    assert best is not None
+    _, periods, white, shape = best
+    slow = seen.within * float(np.sqrt(1 - white)) / shape.within
+    fast = seen.within * float(np.sqrt(white))
+    return NoiseShape(slow, round(periods * interval_ms), fast, _beyond(seen.between, slow * shape.between))
+
+
+def _beyond(between: float, explained: float) -> float:
+    """Return what differs between devices beside what their courses explain."""
+    return float(np.sqrt(max(0.0, between**2 - explained**2)))
+
+
+@lru_cache(512)
+def _simulated(readings: int, periods: float) -> Moments:
+    times = np.tile(np.arange(readings, dtype=np.int64) * _STEP_MS, _DEVICES)
+    devices = np.repeat(np.arange(_DEVICES, dtype=np.uint64), readings)
+    values = fractal_noise(1, "learn", devices, times, round(periods * _STEP_MS))
+    return measure(list(values.reshape(_DEVICES, readings)))

@@ -1,0 +1,288 @@
+"""Learns the payload of a topic: a mapping as a format of one's own has it, and what makes each value in it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from devices.declared.config import MAX_CHOICES
+from devices.world.random import Floats, Ints
+from edgefleet.learn.field_models import (
+    Configs,
+    Series,
+    choice_model,
+    number_model,
+    state_model,
+)
+from edgefleet.learn.privacy import (
+    KNOWN_WORDS,
+    is_harmless_key,
+    is_harmless_word,
+    is_known_key,
+    is_sensitive_key,
+    words_of,
+)
+from edgefleet.learn.seen import Scalar, SeenMessage
+from edgefleet.learn.slot_names import FieldNames
+from edgewire.dialects.values import Path
+
+_MOST_TEXTS = 12
+_NEAR_MS = 2 * 86_400_000
+_EPOCHS = (("epoch_s", 1000.0), ("epoch_ms", 1.0), ("epoch_us", 0.001))
+_COUNTS = words_of(
+    """
+    seq sequence seqno seq_no n cnt count counter msgid msg_id frame fcnt
+    """
+)
+_MADE_UP_LATITUDE, _MADE_UP_LONGITUDE = 48.8566, 2.3522
+_POSITIONS: Mapping[str, float] = {
+    **dict.fromkeys(("lat", "latitude"), _MADE_UP_LATITUDE),
+    **dict.fromkeys(("lon", "lng", "long", "longitude"), _MADE_UP_LONGITUDE),
+}
+
+
+@dataclass(slots=True)
+class LearnedField:
+    """Holds a number of a kind, or another value, and what was seen of it."""
+
+    name: str
+    configs: Configs
+    says: str
+    captured: list[Floats] = field(default_factory=list)
+    """The numbers of each device; none of what is no number, or may not be told."""
+
+
+@dataclass(slots=True)
+class PayloadValues:
+    """Holds what stands at one place of the payloads of a topic."""
+
+    path: Path
+    series: dict[str, Series]
+    """By device, without what is missing."""
+    present: float
+    """The share of messages that have it."""
+
+    @property
+    def values(self) -> list[Scalar]:
+        """Return all values."""
+        return [value for _, told in self.series.values() for value in told]
+
+
+def values_by_path(told: Mapping[str, Sequence[SeenMessage]]) -> list[PayloadValues]:
+    """Return what stands at each place, in the order of the payloads; places within another value are left out."""
+    counts: Counter[Path] = Counter()
+    total = 0
+    for messages in told.values():
+        total += len(messages)
+        for message in messages:
+            counts.update(message.leaves.keys())
+    inner = {path[:size] for path in counts for size in range(len(path))}
+    found = []
+    for path in counts:
+        if path in inner:
+            continue
+        series: dict[str, Series] = {}
+        for device, messages in told.items():
+            rows = [(one.at_ms, one.leaves[path]) for one in messages if one.leaves.get(path) is not None]
+            if rows:
+                series[device] = np.array([at for at, _ in rows], dtype=np.int64), [value for _, value in rows]
+        known = sum(len(told) for _, told in series.values())
+        found.append(PayloadValues(path, series, known / total))
+    return found
+
+
+class MappingLearner:
+    """Learns the fields of the payloads of one topic of a group."""
+
+    def __init__(self, names: FieldNames, interval_ms: int, remarks: Counter[str], *, is_numbered: bool) -> None:
+        """Count what was changed, for the sake of privacy or of the notation, in `remarks`."""
+        self.fields: list[LearnedField] = []
+        self._names = names
+        self._interval_ms = interval_ms
+        self._remarks = remarks
+        self._is_numbered = is_numbered
+
+    def learn(self, values: PayloadValues, ids: Mapping[str, str], sites: Mapping[str, str]) -> Any:
+        """Return what stands at this place of the payload; `ids` and `sites` are what devices have in topics."""
+        if not values.series:
+            return None
+        keys = [part for part in values.path if isinstance(part, str)]
+        if (named := _named(values, ids, sites)) is not None:
+            return named
+        if any(map(is_sensitive_key, keys)):
+            return self._hidden(values)
+        if (time := _time(values)) is not None:
+            return time
+        every = values.values
+        if all(isinstance(one, bool) for one in every):
+            return self._state(values, on=True, says=None)
+        if all(isinstance(one, int | float) and not isinstance(one, bool) for one in every):
+            return self.number(values)
+        return self._text(values)
+
+    def _hidden(self, values: PayloadValues) -> Any:
+        self._remarks["values under keys of persons, accounts and networks were replaced"] += 1
+        first = values.values[0]
+        if isinstance(first, bool):
+            return False
+        return {"const": "hidden"} if isinstance(first, str) else 0
+
+    def number(self, values: PayloadValues) -> Any:
+        """Learn a number, and return what stands for it."""
+        key = str(values.path[-1]).lower() if values.path else ""
+        if self._is_numbered and key in _COUNTS and _counts_messages(values):
+            return "seq"
+        if key in _POSITIONS:
+            self._remarks["positions were moved to a made-up place"] += 1
+            values = _moved(values, _POSITIONS[key])
+        name = self._names.take(values.path)
+        model = number_model(name, list(values.series.values()), self._interval_ms)
+        captured = [np.array(told, dtype=np.float64) for _, told in values.series.values()]
+        if all(len(set(one.tolist())) == 1 for one in captured):
+            # It may be a number by which somebody knows the device: it is not told as it is.
+            captured = []
+        return self._field(name, model.configs, model.says, values, captured)
+
+    def _state(self, values: PayloadValues, *, on: Any, says: Sequence[str] | None) -> Any:
+        name = self._names.take(values.path)
+        series = list(values.series.values())
+        if len(set(values.values)) == 1:
+            said = says[0] if says else values.values[0]
+            return self._field(name, {name: {"constant": said}}, "constant", values, [])
+        model = state_model(name, series, self._interval_ms, on, says)
+        return self._field(name, model.configs, model.says, values, [])
+
+    def _text(self, values: PayloadValues) -> Any:
+        texts = {device: (times, list(map(str, told))) for device, (times, told) in values.series.items()}
+        distinct = sorted({text for _, told in texts.values() for text in told})
+        if len(distinct) > _MOST_TEXTS:
+            self._remarks["texts were replaced: free text is never copied"] += 1
+            return {"const": "text"}
+        shown = self._shown(distinct, texts)
+        series: dict[str, Series] = {
+            device: (times, [shown[text] for text in told]) for device, (times, told) in texts.items()
+        }
+        changed = PayloadValues(values.path, series, values.present)
+        known = sorted(set(shown.values()))
+        if len(known) == 1:
+            return {"const": known[0]}
+        if len(known) == 2:
+            return self._state(changed, on=known[1], says=(known[1], known[0]))
+        name = self._names.take(values.path)
+        model = choice_model(name, list(series.values()), self._interval_ms, known[:MAX_CHOICES])
+        return self._field(name, model.configs, model.says, changed, [])
+
+    def _shown(self, distinct: Sequence[str], texts: Mapping[str, tuple[Ints, list[str]]]) -> dict[str, str]:
+        """Return what stands for each text: itself where it is harmless and several devices say it."""
+        shown = {}
+        for text in distinct:
+            said_by = sum(text in told for _, told in texts.values())
+            is_shared = said_by >= 2 and said_by >= len(texts) / 3
+            if text.lower() in KNOWN_WORDS or (is_shared and is_harmless_word(text)):
+                shown[text] = text
+            else:
+                shown[text] = f"text-{len(shown) + 1}"
+                self._remarks["texts were replaced: free text is never copied"] += 1
+        return shown
+
+    def _field(
+        self, name: str, configs: Configs, says: str, values: PayloadValues, captured: list[Floats]
+    ) -> str | dict[str, Any]:
+        missing = 1 - values.present
+        if missing > 0.001:
+            configs[name]["missing"] = min(1.0, float(f"{missing:.2g}"))
+        self.fields.append(LearnedField(name, configs, says, captured))
+        return name
+
+
+def _named(values: PayloadValues, ids: Mapping[str, str], sites: Mapping[str, str]) -> str | None:
+    for known, written in ((ids, "{id}"), (sites, "{site}")):
+        if all(device in known and {str(one) for one in told} == {known[device]}
+               for device, (_, told) in values.series.items()):  # fmt: skip
+            return written
+    return None
+
+
+def _time(values: PayloadValues) -> Any:
+    """Return the time of a message, where all that stands there is near when it was heard."""
+    rows = [(int(at), value) for times, told in values.series.values() for at, value in zip(times, told, strict=True)]
+    if all(isinstance(value, str) for _, value in rows):
+        try:
+            moments = [datetime.fromisoformat(str(value)) for _, value in rows if len(str(value)) >= 16]
+        except ValueError:
+            return None
+        if len(moments) < len(rows):
+            return None
+        return "timestamp" if all(one.tzinfo for one in moments) else {"from": "timestamp", "as": "local"}
+    if any(isinstance(value, bool | str) for _, value in rows):
+        return None
+    for name, scale in _EPOCHS:
+        if all(abs(float(value or 0) * scale - at) < _NEAR_MS for at, value in rows):
+            has_parts = name == "epoch_s" and any(isinstance(value, float) for _, value in rows)
+            return {"from": "timestamp", "as": name} | ({"round": 3} if has_parts else {})
+    return None
+
+
+def _counts_messages(values: PayloadValues) -> bool:
+    steps = [np.diff(np.array(told, dtype=np.float64)) for _, told in values.series.values() if len(told) > 1]
+    found = np.concatenate(steps) if steps else np.empty(0)
+    return len(found) >= 3 and bool((found == 1).mean() > 0.95)
+
+
+def _moved(values: PayloadValues, to: float) -> PayloadValues:
+    """Return positions about another place."""
+    middle = float(np.mean([float(str(one)) for one in values.values]))
+    series: dict[str, Series] = {
+        device: (times, [round(float(one) - middle + to, 5) for one in told])
+        for device, (times, told) in values.series.items()
+    }
+    return PayloadValues(values.path, series, values.present)
+
+
+class PayloadTree:
+    """Puts what stands at each place together to a payload."""
+
+    def __init__(self, device_count: int) -> None:
+        """Keep keys that are harmless; those of one device alone have to be known words."""
+        self._is_one = device_count < 2
+        self._renamed: dict[str, str] = {}
+        self.root: Any = None
+
+    def put(self, values: PayloadValues, said: Any, *, may_lack: bool) -> None:
+        """Put what is said at a place."""
+        if not values.path:
+            self.root = said
+            return
+        if self.root is None:
+            self.root = {} if isinstance(values.path[0], str) else []
+        node = self.root
+        for part, following in zip(values.path, values.path[1:], strict=False):
+            node = _child(node, self._key(part, values), [] if isinstance(following, int) else {})
+        written = {"from": said, "optional": True} if may_lack and isinstance(said, str) else said
+        _child(node, self._key(values.path[-1], values), written)
+
+    def _key(self, part: str | int, values: PayloadValues) -> str | int:
+        if isinstance(part, int):
+            return part
+        is_shared = len(values.series) >= 2
+        if is_known_key(part) or (is_harmless_key(part) and is_shared and not self._is_one):
+            return part
+        return self._renamed.setdefault(part, f"key{len(self._renamed) + 1}")
+
+    @property
+    def renamed(self) -> int:
+        """Return how many keys were replaced."""
+        return len(self._renamed)
+
+
+def _child(node: Any, part: str | int, new: Any) -> Any:
+    if isinstance(node, list):
+        while len(node) <= int(part):
+            node.append(None)
+        if node[int(part)] is None:
+            node[int(part)] = new
+        return node[int(part)]
+    return node.setdefault(str(part), new)

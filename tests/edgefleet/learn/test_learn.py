@@ -1,0 +1,104 @@
+"""`edgefleet learn`: what devices say becomes a scenario whose devices say the like."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+
+from devices.scenario.loading import load_scenario
+from devices.timeline.timeline import Timeline
+from tests.edgefleet.learn.installation import BEGIN_MS, learn, pumps, tasmota, thermometers, write_lines
+
+
+def learned(tmp_path: Path, *rows: Any, options: tuple[object, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the report and the scenario of a capture."""
+    capture = write_lines(tmp_path / "capture.jsonl", *rows)
+    result = learn(capture, "--out", tmp_path / "fleet.yaml", "--json", *options)
+    assert result.exit_code == 0, result.output
+    return orjson.loads(result.stdout), yaml.safe_load((tmp_path / "fleet.yaml").read_text())
+
+
+def test_devices_of_a_format_of_their_own_are_one_group(tmp_path: Path) -> None:
+    report, scenario = learned(tmp_path, pumps())
+    (group,) = scenario["devices"]
+    assert group["topic"] == "works/{site}/{id}/state"
+    assert group["payload"]["id"] == "{id}"
+    assert group["payload"]["ts"] == {"from": "timestamp", "as": "epoch_ms"}
+    assert (group["count"], group["interval"], len(scenario["sites"])) == (6, "5s", 2)
+    fields = scenario["kinds"][group["kind"]]["fields"]
+    assert set(fields[group["payload"]["state"]]["on_off"]["says"]) == {"running", "idle"}
+    assert 200 < fields["starts"]["counter"]["per_hour"] < 250
+    assert report["used"] == report["messages"] == 360
+
+
+def test_what_is_emulated_is_like_what_was_captured(tmp_path: Path) -> None:
+    report, _ = learned(tmp_path, pumps(count=20))
+    (group,) = report["groups"]
+    (load,) = [one for one in group["fields"] if one["name"] == "load"]
+    captured, emulated = load["captured"], load["emulated"]
+    assert abs(captured["mean"] - emulated["mean"]) < captured["deviation"] / 2
+    assert abs(captured["lag_1"] - emulated["lag_1"]) < 0.15
+    assert 0.7 < emulated["deviation"] / captured["deviation"] < 1.4
+    gaps = group["interval_s"]
+    assert gaps["captured"]["mean"] == pytest.approx(gaps["emulated"]["mean"], rel=0.01)
+
+
+def test_topics_of_one_device_are_messages_of_one_reading(tmp_path: Path) -> None:
+    _, scenario = learned(tmp_path, thermometers())
+    (group,) = scenario["devices"]
+    assert [one["topic"] for one in group["messages"]] == ["cellar/{id}/temperature", "cellar/{id}/humidity"]
+    assert [one["payload"] for one in group["messages"]] == ["temperature", "humidity"]
+    assert scenario["kinds"][group["kind"]]["fields"]["humidity"]["decimals"] == 0
+
+
+def test_topics_at_other_intervals_are_parts_of_the_device(tmp_path: Path) -> None:
+    seldom = [(BEGIN_MS + at, f"cellar/t{number}9/battery", b"%d" % (90 - at // 120_000 + number))
+              for number in range(4) for at in range(0, 600_000, 60_000)]  # fmt: skip
+    _, scenario = learned(tmp_path, thermometers(), seldom)
+    (group,) = scenario["devices"]
+    assert [part["interval"] for part in group["device"]] == ["10s", "1m"]
+
+
+def test_a_dialect_is_spoken_where_all_is_known_by_it(tmp_path: Path) -> None:
+    report, scenario = learned(tmp_path, tasmota())
+    (group,) = scenario["devices"]
+    assert (group["dialect"], group["interval"], group["count"]) == ("tasmota", "30s", 3)
+    assert report["unused"] == {"tasmota: availability, which is no reading": 3}
+    timeline = Timeline(load_scenario(tmp_path / "fleet.yaml"), BEGIN_MS, in_dialects=True)
+    payloads = [orjson.loads(one) for one in timeline.batch(BEGIN_MS, BEGIN_MS + 60_000).payload]
+    air = [one["BME280"] for one in payloads if "BME280" in one]
+    assert air
+    assert all(13 < one["Temperature"] < 18 and one["Pressure"] == 1002.4 for one in air)
+
+
+def test_an_id_in_payloads_tells_devices_of_one_topic_apart(tmp_path: Path) -> None:
+    rows = [(BEGIN_MS + at * 1000, "sensors/data", orjson.dumps({"device_id": f"d-{number}", "t": at + number}))
+            for number in range(3) for at in range(20)]  # fmt: skip
+    _, scenario = learned(tmp_path, rows)
+    (group,) = scenario["devices"]
+    assert (group["count"], group["topic"], group["payload"]["device_id"]) == (3, "sensors/data", "{id}")
+
+
+@pytest.mark.parametrize(("options", "devices"), [(("--scale", 10), 100), (("--count", 7), 7), ((), 10)])
+def test_as_many_devices_as_one_likes(options: tuple[object, ...], devices: int, tmp_path: Path) -> None:
+    report, _ = learned(tmp_path, pumps(), thermometers(), options=options)
+    assert report["devices"] == {"seen": 10, "written": devices}
+    assert len(Timeline(load_scenario(tmp_path / "fleet.yaml"), BEGIN_MS).devices) == devices
+
+
+def test_every_message_is_learned_of_or_counted_with_its_reason(tmp_path: Path) -> None:
+    once = [(BEGIN_MS, "works/boot/pump-001/hello", b'{"v":1}'), (BEGIN_MS, "works/a/b/c/d", b"")]
+    report, _ = learned(tmp_path, pumps(), tasmota(), once)
+    assert report["messages"] == report["used"] + sum(report["unused"].values())
+    assert report["unused"]["the payload is empty"] == 1
+    assert report["unused"]["said once by each device: at which interval is not seen"] == 1
+
+
+def test_the_summary_fits_a_terminal(tmp_path: Path) -> None:
+    capture = write_lines(tmp_path / "capture.jsonl", pumps(), thermometers(), tasmota())
+    result = learn(capture, "--out", tmp_path / "fleet.yaml")
+    lines = result.stdout.splitlines()[:-1]
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[:2] == ["load", "captured"] for line in lines)
