@@ -39,6 +39,8 @@ SUBSCRIPTIONS: list[object] = [
     {"filter": "homeassistant/#", "decode": "esphome"},
     {"filter": "senml/#", "decode": "senml"},
     {"filter": "telegraf/#", "decode": "influx"},
+    {"filter": "cloudevents/#", "decode": "cloudevents"},
+    {"filter": "homie/#", "decode": "homie"},
 ]
 Message = tuple[bytes, bytes]
 
@@ -103,8 +105,23 @@ def influx(device: str, number: int, at_ms: int) -> tuple[str, object]:
     return f"telegraf/{device}/bme280", f"bme280,host={device} {air} {at_ms}000000".encode()
 
 
+def cloudevents(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """A structured event of three values."""
+    air = {"temperature_c": 14 + number % 9 / 10, "humidity": 61.5, "pressure_hpa": 1002.4}
+    return f"cloudevents/{device}", {
+        "specversion": "1.0", "id": f"{number}", "source": f"/{device}", "type": "org.example.air",
+        "time": _iso(at_ms) + "Z", "datacontenttype": "application/json", "data": air,
+    }  # fmt: skip
+
+
+def homie(device: str, number: int, _at_ms: int) -> tuple[str, object]:
+    """One value of a device that has described itself."""
+    return f"homie/5/{device}/air/temperature", 14 + number % 9 / 10
+
+
 FORMATS: dict[str, Callable[[str, int, int], tuple[str, object]]] = {
-    one.__name__: one for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx)
+    one.__name__: one
+    for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx, cloudevents, homie)
 }
 
 
@@ -169,6 +186,9 @@ def _discovery() -> Iterator[Message]:
         described = {"dev_cla": "temperature", "unit_of_meas": "°C", "stat_t": f"dev{place}/sensor/out/state"}
         config = described | {"dev": {"ids": f"dev{place}"}}
         yield f"homeassistant/sensor/dev{place}/out/config".encode(), orjson.dumps(config)
+        properties = {"temperature": {"datatype": "float", "unit": "°C"}}
+        described = {"homie": "5.0", "version": 1, "nodes": {"air": {"properties": properties}}}
+        yield f"homie/5/dev{place}/$description".encode(), orjson.dumps(described)
 
 
 def _iso(at_ms: int) -> str:

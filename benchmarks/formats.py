@@ -21,5 +21,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "shelly": {"dialect": "shelly"},
     "senml": {"dialect": "senml"},
     "influx": {"dialect": "influx"},
+    "cloudevents": {"dialect": "cloudevents"},
+    "homie": {"dialect": "homie"},
 }
 """Name -> keys of their entry in the scenario."""

@@ -19,7 +19,7 @@ from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.loss_window import LossWindow
 from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
-from devices.timeline.wire_format import PublishOptions, WireFormat
+from devices.timeline.wire_format import PublishOptions, WireFormat, divide_payload
 from edgewire.dialects.encoder import Publication
 from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import (
@@ -386,9 +386,8 @@ class DeviceClient:
         if options.retain and not retain:
             self._owner.incidents.record_adapted("message without retain", self.device.device_id)
         properties = self.wire_format.properties_of(self.device, options) if options.properties else None
-        self.link.publish(
-            reading.topic, reading.payload, qos=reading.qos, retain=retain, properties=properties, token=token
-        )
+        payload, properties = divide_payload(options, reading.payload, properties, self.session.version)
+        self.link.publish(reading.topic, payload, qos=reading.qos, retain=retain, properties=properties, token=token)
 
     def _corrupted(self, reading: Reading, faults: LinkFaultState) -> Reading:
         """Return what leaves instead of a reading; the reading itself is lost with it."""

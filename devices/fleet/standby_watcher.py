@@ -14,6 +14,7 @@ from devices.firmware.outbox import Reading
 from devices.fleet.brokers import BrokerPool
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.standby_client import StandbyClient
+from devices.timeline.wire_format import divide_payload
 from edgewire.backoff import Backoff
 from edgewire.clock import Clock
 from edgewire.errors import EdgefleetError
@@ -227,4 +228,5 @@ class StandbyWatcher:
             return
         retain = options.retain and self._session.limits.retain_available
         properties = client.wire_format.properties_of(client.device, options) if options.properties else None
-        link.publish(reading.topic, reading.payload, qos=qos, retain=retain, properties=properties, token=token)
+        payload, properties = divide_payload(options, reading.payload, properties, self._session.version)
+        link.publish(reading.topic, payload, qos=qos, retain=retain, properties=properties, token=token)

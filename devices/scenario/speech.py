@@ -129,7 +129,7 @@ def read_dialect(
     if found is None or found.encoder is None:
         names = (NATIVE_DIALECT, *spoken)
         if name == "homeassistant":
-            raise ValueError("Home Assistant's discovery goes with any dialect: write `discovery: homeassistant`")
+            raise ValueError("Home Assistant's discovery goes with other dialects: write `discovery: homeassistant`")
         said = f"there is no dialect '{name}'{closest(str(name), names)}; there are {', '.join(names)}"
         raise ValueError(said + unknown_dialect(str(name)))
     try:
@@ -298,6 +298,8 @@ def discovery_writer(
     """Return what describes devices to Home Assistant. Raises `DialectError`."""
     if dialect == "esphome":
         raise DialectError("ESPHome describes itself to Home Assistant: leave this out")
+    if encoder is not None and any(one.rewrite is not None for one in (*encoder.messages, *encoder.events)):
+        raise DialectError(f"Home Assistant finds values by their place in JSON, and not in {dialect}: leave this out")
     spoken, known = spoken_by(kind, encoder, part), spoken_fields(kind, KINDS[kind].channel)
     if part is None:
         return DiscoveryWriter(options, kind, spoken, known)

@@ -294,4 +294,4 @@ def _boot_path(message: MessageTemplate, known: Collection[str]) -> Path | None:
 
 def _options(message: MessageTemplate, per_reading: int) -> PublishOptions:
     batch = BatchRule(message.batch, per_reading, message.pad_to) if message.batch else None
-    return PublishOptions(message.retain, dict(message.properties), batch)
+    return PublishOptions(message.retain, dict(message.properties), batch, message.divide)

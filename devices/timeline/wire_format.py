@@ -4,17 +4,17 @@ Nothing outside a format knows the names in a topic or the keys of a payload. Th
 and, for what other makers' devices say, `dialect_format.DialectFormat`; `Timeline.wire_format` chooses.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from devices.firmware.batches import BatchRule
 from devices.scenario.devices import Device
 from devices.timeline.table import Table
 from devices.world.random import Flags, Ints
-from edgewire.dialects.encoder import Publication
+from edgewire.dialects.encoder import DividedPayload, Publication
 from edgewire.messages import Channel
 from edgewire.messages.control import CommandAction
-from edgewire.mqtt import Message, Properties
+from edgewire.mqtt import Message, Properties, Version
 
 
 class MessagePart(NamedTuple):
@@ -34,6 +34,17 @@ class PublishOptions(NamedTuple):
     """As in `edgewire.dialects.encoder.MessageTemplate`."""
     batch: BatchRule | None = None
     """How many readings a message says at once; its payloads are made of one each, and joined by `join_readings`."""
+    divide: Callable[[bytes], DividedPayload | None] | None = None
+    """As in `edgewire.dialects.encoder.MessageTemplate`."""
+
+
+def divide_payload(
+    options: PublishOptions, payload: bytes, properties: Properties | None, version: Version
+) -> tuple[bytes, Properties | None]:
+    """Return payload and properties of a message as they are sent on a connection of this version of MQTT."""
+    if options.divide is None or version is not Version.V5 or (found := options.divide(payload)) is None:
+        return payload, properties
+    return found.payload, cast("Properties", {**(properties or {}), **found.properties})
 
 
 class CommandRequest(NamedTuple):

@@ -25,6 +25,14 @@ class Publication(NamedTuple):
     qos: int = 1
 
 
+class DividedPayload(NamedTuple):
+    """Holds a message of which a part is in properties of MQTT 5."""
+
+    payload: bytes
+    properties: Mapping[str, Any]
+    """As MQTT calls them: `content_type`, `user_property`."""
+
+
 @dataclass(frozen=True, slots=True)
 class MessageTemplate:
     """Describes a message that a device publishes at every reading, or with every event."""
@@ -46,6 +54,8 @@ class MessageTemplate:
     """Of MQTT 5: `content_type`, `message_expiry_s`, `user`, whose values may have names in braces."""
     rewrite: Callable[[bytes], bytes] | None = None
     """Makes what is sent of the payload as JSON, for dialects that are written otherwise; no batch goes with it."""
+    divide: Callable[[bytes], DividedPayload | None] | None = None
+    """Makes what is sent on a connection of MQTT 5 of that; None for a payload that is sent as it is."""
 
 
 class DialectCommand(NamedTuple):

@@ -18,11 +18,6 @@ class KindField(NamedTuple):
     is_optional: bool
     """Whether a reading may have no value of it."""
 
-    @property
-    def mapping(self) -> Any:
-        """Return it in the notation of `own_format`, left out where there is no value."""
-        return {"from": self.name, "optional": True} if self.is_optional else self.name
-
 
 def kind_fields(kind: str, dialect: str) -> tuple[KindField, ...]:
     """Return the fields of a kind. Raises `DialectError` for one without any."""
@@ -45,6 +40,20 @@ def measures(kind: str, names: Collection[str]) -> bool:
     messages = [one for one in CONTRACT[kind].messages if one.channel is Channel.TELEMETRY]
     fields = messages[0].model.model_fields if messages else {}
     return all(name in fields and _held_type(fields[name].annotation)[0] in (int, float) for name in names)
+
+
+def event_mapping(kind: str) -> dict[str, Any]:
+    """Return the fields of a kind's events beside its readings in the notation of `own_format`; empty without any.
+
+    What not all of them have is left out of those that have it not.
+    """
+    messages = [one.model.model_fields for one in CONTRACT[kind].messages if one.channel is Channel.EVENT]
+    if len(messages) == len(CONTRACT[kind].messages):
+        return {}
+    names = dict.fromkeys(name for fields in messages for name in fields if name not in _IDENTITY)
+    common = [name for name in names if all(name in fields and fields[name].is_required() for fields in messages)]
+    # An object has at least one key that is always there.
+    return {name: name if name in common or not common else {"from": name, "optional": True} for name in names}
 
 
 def _held_type(annotation: Any) -> tuple[Any, bool]:

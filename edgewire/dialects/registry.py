@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from edgewire.dialects.cloudevents import CloudEventsDecoder, CloudEventsEncoder, CloudEventsOptions
 from edgewire.dialects.dialect import Dialect
 from edgewire.dialects.esphome import EsphomeDecoder, EsphomeEncoder, EsphomeOptions
 from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
+from edgewire.dialects.homie import HomieDecoder, HomieEncoder, HomieOptions
 from edgewire.dialects.influx import InfluxDecoder, InfluxEncoder, InfluxOptions
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
@@ -46,6 +48,15 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
             Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder, OwnTracksEncoder, interval_ms=60_000),
             Dialect("senml", SenmlOptions, SenmlDecoder, SenmlEncoder, any_topic=True, is_platform=True),
             Dialect("influx", InfluxOptions, InfluxDecoder, InfluxEncoder, any_topic=True, is_platform=True),
+            Dialect(
+                "cloudevents",
+                CloudEventsOptions,
+                CloudEventsDecoder,
+                CloudEventsEncoder,
+                any_topic=True,
+                is_platform=True,
+            ),
+            Dialect("homie", HomieOptions, HomieDecoder, HomieEncoder, qos=2, is_platform=True),
         )
     }
 )

@@ -28,6 +28,13 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
     ),
     "senml": ("senml", "any/topic", b'[{"bn":"x7/","n":"t","u":"Cel","v":21.5}]', {"temperature_c": 21.5}),
     "influx": ("influx", "any/topic", b"bme280,host=pi4 temperature_c=21.5", {"temperature_c": 21.5}),
+    "cloudevents": (
+        "cloudevents",
+        "any/topic",
+        b'{"specversion":"1.0","id":"1","source":"/x7","type":"t","data":{"temperature_c":21.5}}',
+        {"temperature_c": 21.5},
+    ),
+    "homie": ("homie", "homie/5/x7/air/humidity", b"41.5", {"humidity": 41.5}),
     "own": (OWN, "plant/dev-1/state", b'{"t":59}', {"temperature_c": 15.0}),
 }
 DISCOVERY = '{"dev_cla":"temperature","unit_of_meas":"°F","stat_t":"porch/sensor/out/state","dev":{"ids":"porch"}}'

@@ -15,7 +15,7 @@ from edgewire.mqtt.filters import filter_matches
 
 CAPTURES = Path(__file__).with_name("captures")
 RECEIVED_MS = 1_790_000_000_000
-KEYS = {"from", "before", "options", "topic", "payload", "retained", "zone", "error"} | {
+KEYS = {"from", "before", "options", "topic", "payload", "retained", "zone", "error", "content_type", "user"} | {
     "device", "role", "time", "at", "sensor", "values", "parts", "extra", "stale", "remarks"
 }  # fmt: skip
 
@@ -30,7 +30,8 @@ def captures() -> list[Any]:
 
 def arrival_of(entry: dict[str, Any]) -> Arrival:
     zone = ZoneInfo(entry["zone"]) if "zone" in entry else None
-    return Arrival(RECEIVED_MS, entry.get("retained", False), zone)
+    user = tuple(entry.get("user", {}).items())
+    return Arrival(RECEIVED_MS, entry.get("retained", False), zone, entry.get("content_type", ""), user)
 
 
 @pytest.mark.parametrize(("dialect", "entry"), captures())
@@ -73,5 +74,5 @@ def test_the_filters_of_a_dialect_match_its_captures() -> None:
         dialect, entry = parameters.values
         known = DIALECTS[dialect]
         decoder = known.decoder(known.options(**entry.get("options", {})))
-        is_own = dialect not in ("homeassistant", "esphome") and entry.get("role") not in (None, "command")
+        is_own = not known.any_topic and entry.get("role") not in (None, "command")
         assert not is_own or any(filter_matches(one, entry["topic"]) for one in decoder.filters), entry

@@ -209,6 +209,7 @@ def test_forget_clears_what_is_described_and_leaves_home_assistant_alone() -> No
     ("kind", "group", "said"),
     [
         ("bme280", {"dialect": "esphome", "discovery": "homeassistant"}, "ESPHome describes itself"),
+        ("bme280", {"dialect": "influx", "discovery": "homeassistant"}, "finds values by their place in JSON"),
         ("bme280", {"dialect": "homeassistant"}, "write `discovery: homeassistant`"),
         ("bme280", {"discovery": "homeassistent"}, "discovery"),
         ("bme280", {"discovery": {"prefix": "a/#"}}, "prefix"),

@@ -80,8 +80,7 @@ def spoken(dialect: str, kind: str) -> tuple[WireFormat, tuple[MessageTemplate, 
     known = DIALECTS[dialect]
     assert known.encoder is not None
     encoder = known.encoder(known.options(), kind)
-    is_event = KINDS[kind].channel is Channel.EVENT
-    return format_of(kind, dialect), tuple(encoder.events if is_event else encoder.messages)
+    return format_of(kind, dialect), tuple(encoder.messages)
 
 
 def decoder_of(dialect: str, kind: str) -> DialectDecoder:
