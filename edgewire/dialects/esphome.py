@@ -16,10 +16,9 @@ from pydantic import Field
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.commandless_encoder import CommandlessEncoder
 from edgewire.dialects.encoder import (
-    CommandOutcome,
     DeviceNames,
-    DialectCommand,
     MessageTemplate,
     Publication,
     home_address,
@@ -229,7 +228,7 @@ _DERIVED = frozenset({"dew_point_c"})
 """What the component of a sensor does not measure."""
 
 
-class EsphomeEncoder:
+class EsphomeEncoder(CommandlessEncoder):
     """Writes what an ESPHome node publishes: a retained message for each of its sensors, and its discovery.
 
     A node takes no commands: these nodes have no switch, and no sensor can be asked.
@@ -280,22 +279,6 @@ class EsphomeEncoder:
     def will(self, names: DeviceNames) -> Publication:
         """Return the retained `offline`."""
         return Publication(self._status_topic(names), b"offline", retain=True, qos=0)
-
-    def command_topics(self, names: DeviceNames) -> tuple[str, ...]:
-        """Return none."""
-        return ()
-
-    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
-        """Return none."""
-        return ()
-
-    def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
-        """Return none."""
-        return None
-
-    def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> tuple[Publication, ...]:
-        """Return nothing."""
-        return ()
 
     def _status_topic(self, names: DeviceNames) -> str:
         return fill_names(self._prefix, names) + "/status"

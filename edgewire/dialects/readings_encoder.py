@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
+from edgewire.dialects.commandless_encoder import CommandlessEncoder
+from edgewire.dialects.encoder import DeviceNames, MessageTemplate, Publication
 
 
-class ReadingsEncoder:
+class ReadingsEncoder(CommandlessEncoder):
     """Says readings and events by mappings, and nothing else."""
 
     def __init__(self, messages: Sequence[MessageTemplate], events: Sequence[MessageTemplate] = ()) -> None:
@@ -20,19 +21,3 @@ class ReadingsEncoder:
     def will(self, names: DeviceNames) -> Publication | None:
         """Return none."""
         return None
-
-    def command_topics(self, names: DeviceNames) -> tuple[str, ...]:
-        """Return none."""
-        return ()
-
-    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
-        """Return none."""
-        return ()
-
-    def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
-        """Return none."""
-        return None
-
-    def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> tuple[Publication, ...]:
-        """Return nothing."""
-        return ()
