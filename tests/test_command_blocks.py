@@ -449,8 +449,10 @@ def test_learning(terminal: Callable[..., Terminal], broker: dict[str, str]) -> 
     opened = terminal(**broker)
     for name, body in named_files("docs/learn.md"):
         (opened.folder / name).write_text(body.replace("mqtt://127.0.0.1:1883", broker["mqtt://127.0.0.1:1883"]))
+    opened.replacements["--for 1m"] = "--for 6s"
     opened.run_all("docs/learn.md", before=lambda _: point_at_broker(opened.folder / "learned.yaml", broker))
     assert len(RunRecord.load(opened.folder / "learned").devices) == 1400
+    assert "works/{site}/{id}/state" in (opened.folder / "heard.yaml").read_text()
     opened.close()
 
 

@@ -1,10 +1,9 @@
 """Shows what passes through a broker, a line a message."""
 
 import asyncio
-import ssl
 import time
-import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing
 from itertools import islice
 from typing import Any
 
@@ -14,27 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from devices.sensors.registry import KINDS
+from edgefleet.report.broker_messages import BrokerAccess, broker_messages, until_stopped
 from edgefleet.report.dialect_reader import DialectReader, age_text
 from edgewire.clock import parse_ms
-from edgewire.errors import ServiceUnavailable
-from edgewire.link import PLAIN_HANDSHAKE, BrokerUrl, Link, WebHandshake, close_and_wait, connect_link
 from edgewire.messages import ContractError, Measurement, Topic
-from edgewire.mqtt import (
-    FAILURE,
-    ConnectionLost,
-    Event,
-    Message,
-    ServerDisconnected,
-    Session,
-    SessionConfig,
-    Subscribed,
-    Subscription,
-    reason_name,
-)
-
-LARGEST_PACKET = 16 << 20
-AHEAD = 1000
-"""Messages that wait to be printed before no more are read."""
+from edgewire.mqtt import Message
 
 _SHOWN = 6
 """Values of a message of a kind that is not known here."""
@@ -50,77 +33,29 @@ class _Output(Console):
 
 
 async def watch_broker(
-    url: BrokerUrl,
+    access: BrokerAccess,
     topic_filter: str,
     count: int | None,
     as_json: bool,
     stop: asyncio.Event,
     reader: DialectReader | None = None,
-    *,
-    tls: ssl.SSLContext | None = None,
-    alpn: tuple[str, ...] = (),
-    web: WebHandshake = PLAIN_HANDSHAKE,
 ) -> None:
     """Print what passes until it is stopped, or `count` messages have; raises `ServiceUnavailable` without a broker.
 
     With a `reader` what comes is taken for messages of its dialect.
     """
     console = _Output(highlight=False, soft_wrap=True)
-    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console, reader, tls, alpn, web), name="tail")
-    stopped = asyncio.create_task(stop.wait(), name="stop")
-    done, pending = await asyncio.wait((tail, stopped), return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
-    if tail in done:
-        tail.result()
 
+    async def tail() -> None:
+        seen = 0
+        async with aclosing(broker_messages(access, [topic_filter], "watch")) as messages:
+            async for message in messages:
+                _print_message(message, as_json, console, reader)
+                seen += 1
+                if seen == count:
+                    return
 
-async def _tail(
-    url: BrokerUrl,
-    topic_filter: str,
-    count: int | None,
-    as_json: bool,
-    console: Console,
-    reader: DialectReader | None,
-    tls: ssl.SSLContext | None,
-    alpn: tuple[str, ...],
-    web: WebHandshake,
-) -> None:
-    heard: asyncio.Queue[Event] = asyncio.Queue()
-    session = Session(
-        SessionConfig(
-            client_id=f"edgefleet-watch-{uuid.uuid4().hex[:8]}",
-            username=url.username,
-            password=None if url.password is None else url.password.encode(),
-            maximum_packet_size=LARGEST_PACKET,
-        )
-    )
-    link = await connect_link(url, session, lambda one, events: _queue(heard, one, events), tls=tls, alpn=alpn, web=web)
-    seen = 0
-    try:
-        link.subscribe([Subscription(topic_filter, qos=0)])
-        while seen != count:
-            event = await heard.get()
-            if heard.empty():
-                link.resume_reading()
-            match event:
-                case Message():
-                    _print_message(event, as_json, console, reader)
-                    seen += 1
-                case Subscribed(codes=codes) if codes[0] >= FAILURE:
-                    raise ServiceUnavailable(f"{url}: the broker refuses '{topic_filter}': {reason_name(codes[0])}")
-                case ServerDisconnected(reason=reason) | ConnectionLost(reason=reason):
-                    raise ServiceUnavailable(f"{url}: the connection to the broker is lost: {reason}")
-    finally:
-        await close_and_wait(link)
-
-
-def _queue(heard: asyncio.Queue[Event], link: Link, events: list[Event]) -> None:
-    for event in events:
-        heard.put_nowait(event)
-    if heard.qsize() > AHEAD:
-        link.pause_reading()
+    await until_stopped(tail(), stop)
 
 
 def _print_message(message: Message, as_json: bool, console: Console, reader: DialectReader | None) -> None:

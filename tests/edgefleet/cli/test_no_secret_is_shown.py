@@ -18,6 +18,9 @@ ARGUMENTS = {
     "--broker, # in the password": ["watch", "--broker", f"mqtt://fleet:#{CANARY}@127.0.0.1:1"],
     "--broker, nobody there": ["watch", "--broker", f"mqtt://{USER}:1"],
     "a URL for a filter": ["watch", f"mqtt://{USER}:1"],
+    "learn, nobody there": ["learn", f"mqtt://{USER}:1", "--out", "S"],
+    "learn, scheme": ["learn", f"mqqt://{USER}:1", "--out", "S"],
+    "learn, topics": ["learn", f"mqtt://{USER}:1", "--out", "S", "--topics", "a+"],
     "--upload, user": ["generate", "S", "--to", "2026-03-03", "--upload", f"http://{USER}:1"],
     "--upload, query": [
         "generate",

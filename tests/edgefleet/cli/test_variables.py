@@ -20,7 +20,10 @@ WITHOUT = {
     "broker": {"--port", "--mqtt5-port"},
     "plot": {"--out", "--from", "--to", "--labels"},
     "fit": {"--out", "--longitude", "--altitude"},
-    "learn": {"--out", "--count", "--scale"},
+    "learn": {
+        *("--out", "--for", "--topics", "--count", "--scale"),
+        *("--ca-file", "--insecure", "--alpn", "--header", "--headers-file", "--subprotocol"),
+    },
     "schema": {"--asyncapi"},
     "watch": {
         "--count",
