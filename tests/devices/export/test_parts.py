@@ -30,8 +30,10 @@ from edgewire.output_lock import OutputBusyError
 from tests.services.s3 import KEY, SECRET, answering, running_s3
 
 FROM_MS = parse_ms("2026-03-04T23:58:00Z")
+# Around midnight, when people come in the first world alone.
 SCENARIO = Scenario(
     seed=7,
+    world=1,
     devices=[{"kind": kind, "count": 2, "interval": "5s"} for kind in CONTRACT],
     faults=[{"type": "stuck_at", "kind": "bme280", "field": "temperature_c", "from": "2026-03-04T23:59:00Z"}],
 )

@@ -1,5 +1,6 @@
 """Bursts of speeding: the vehicle really is driven faster, and every device that sees it says the same."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,11 @@ UNITS = [
 Rows = dict[tuple[str, int], dict[str, Any]]
 
 
-def line(*faults: dict[str, Any], shard: Shard | None = None, devices: list[dict[str, Any]] = UNITS) -> Timeline:
-    return Timeline(Scenario(seed=4, devices=devices, faults=faults), START_MS, shard)
+def line(
+    *faults: dict[str, Any], shard: Shard | None = None, devices: list[dict[str, Any]] = UNITS, world: int = 1
+) -> Timeline:
+    """Twelve vehicles, of which most are driven in these hours in the first world, and few in the second."""
+    return Timeline(Scenario(seed=4, world=world, devices=devices, faults=faults), START_MS, shard)
 
 
 def rows(timeline: Timeline, from_ms: int = BEGIN_MS, to_ms: int = END_MS, **how: bool) -> Rows:
@@ -143,21 +147,23 @@ def test_the_clean_value_is_that_of_the_usual_drive() -> None:
     assert differs > 1000
 
 
-def test_same_bytes_in_any_shard_and_from_any_moment() -> None:
+@pytest.mark.parametrize("world", [1, 2])
+def test_same_bytes_in_any_shard_and_from_any_moment(world: int) -> None:
     faults = [
         {"type": "burst", "rate": "12/day", "duration": "20m..1h", "share": 0.6},
         {"type": "burst", "kind": "gps", "rate": "12/day", "duration": "20m..1h", "excess": 5},
     ]
-    whole, labels = rows(line(*faults)), line(*faults).labels(BEGIN_MS, END_MS)
+    made = partial(line, *faults, world=world)
+    whole, labels = rows(made()), made().labels(BEGIN_MS, END_MS)
     spread: Rows = {}
-    shards = [line(*faults, shard=Shard(index, 3)) for index in range(3)]
+    shards = [made(shard=Shard(index, 3)) for index in range(3)]
     for shard in shards:
         spread |= rows(shard)
     assert spread == whole
     together = [label for shard in shards for label in shard.labels(BEGIN_MS, END_MS)]
     assert sorted(map(str, together)) == sorted(map(str, labels))
-    assert len({(label.kind, label.parameters["excess"]) for label in labels}) == 4
-    later = rows(line(*faults), FROM_MS + 123_456)
+    assert len({(label.kind, label.parameters["excess"]) for label in labels}) >= 2 * (3 - world)
+    later = rows(made(), FROM_MS + 123_456)
     assert later == {key: row for key, row in whole.items() if row["due_ms"] >= FROM_MS + 123_456}
 
 

@@ -85,8 +85,10 @@ def test_shares_that_are_none_are_refused(text: str) -> None:
     ("zone", "offset"), [("America/New_York", "-05:00"), ("Asia/Kathmandu", "+05:45"), ("UTC", "+00:00")]
 )
 def test_local_time_is_that_of_the_site(zone: str, offset: str) -> None:
+    # Shops of the first world are never closed.
     scenario = Scenario(
         seed=5,
+        world=1,
         sites=[{"name": "there", "latitude": 10, "longitude": 10, "timezone": zone}],
         devices=[
             {"kind": "bme280", "count": 1},

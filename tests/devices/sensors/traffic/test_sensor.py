@@ -57,7 +57,9 @@ class TestCamera:
 
     @pytest.mark.slow
     def test_colours_and_classes_have_the_published_shares(self) -> None:
-        rows = readings(MONDAY_MS, MONDAY_MS + 3 * DAY_MS, {"kind": "traffic", "count": 6, "interval": "30m"})
+        # Of what passes; what a camera makes of colours at night is another test's.
+        group = {"kind": "traffic", "count": 6, "interval": "30m", "settings": {"detection": 1}}
+        rows = readings(MONDAY_MS, MONDAY_MS + 3 * DAY_MS, group)
         total = sum(row["vehicle_count"] for row in rows)
         assert total > 50_000
         # Axalta 2025 and DfT 2007.
@@ -82,7 +84,7 @@ class TestCamera:
 
     def test_vehicles_of_the_fleet_are_in_the_counts(self) -> None:
         cameras = {"kind": "traffic", "count": 12, "interval": "5m"}
-        day = (MONDAY_MS, MONDAY_MS + DAY_MS // 4)
+        day = (MONDAY_MS + DAY_MS // 4, MONDAY_MS + DAY_MS // 2)
         alone = readings(*day, cameras)
         shared = readings(*day, cameras, {"kind": "gps", "count": 200, "interval": "6h"})
         more = [
