@@ -41,6 +41,8 @@ SUBSCRIPTIONS: list[object] = [
     {"filter": "telegraf/#", "decode": "influx"},
     {"filter": "cloudevents/#", "decode": "cloudevents"},
     {"filter": "homie/#", "decode": "homie"},
+    {"filter": "application/#", "decode": "chirpstack"},
+    {"filter": "v3/#", "decode": "lorawan-tts"},
 ]
 Message = tuple[bytes, bytes]
 
@@ -119,9 +121,45 @@ def homie(device: str, number: int, _at_ms: int) -> tuple[str, object]:
     return f"homie/5/{device}/air/temperature", 14 + number % 9 / 10
 
 
+def chirpstack(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """An uplink that one gateway heard."""
+    eui = f"{int(device[3:]):016x}"
+    air = {"temperature_c": 14 + number % 9 / 10, "humidity": 61.5, "pressure_hpa": 1002.4}
+    return f"application/1/device/{eui}/event/up", {
+        "time": _iso(at_ms) + "Z", "deviceInfo": {"devEui": eui, "deviceName": device}, "fCnt": number, "fPort": 2,
+        "data": "AeL+DA==", "object": air, "rxInfo": [{"gatewayId": "0016c00100000001", "rssi": -60, "snr": 9.2}],
+        "txInfo": {"frequency": 868100000},
+    }  # fmt: skip
+
+
+def lorawan_tts(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """The same at The Things Stack."""
+    air = {"temperature_c": 14 + number % 9 / 10, "humidity": 61.5, "pressure_hpa": 1002.4}
+    heard = {"gateway_ids": {"gateway_id": "g1"}, "rssi": -97, "snr": -4.5}
+    uplink = {"f_port": 2, "f_cnt": number, "frm_payload": "AeL+DA==", "decoded_payload": air, "rx_metadata": [heard]}
+    return f"v3/app1@ten1/devices/{device}/up", {
+        "end_device_ids": {"device_id": device},
+        "uplink_message": {**uplink, "settings": {"frequency": "868100000"}, "received_at": _iso(at_ms) + "Z"},
+    }
+
+
 FORMATS: dict[str, Callable[[str, int, int], tuple[str, object]]] = {
     one.__name__: one
-    for one in (native, tasmota, own, owntracks, zigbee2mqtt, shelly, esphome, senml, influx, cloudevents, homie)
+    for one in (
+        native,
+        tasmota,
+        own,
+        owntracks,
+        zigbee2mqtt,
+        shelly,
+        esphome,
+        senml,
+        influx,
+        cloudevents,
+        homie,
+        chirpstack,
+        lorawan_tts,
+    )
 }
 
 

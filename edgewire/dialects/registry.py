@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from edgewire.dialects.chirpstack import ChirpStackDecoder, ChirpStackOptions
 from edgewire.dialects.cloudevents import CloudEventsDecoder, CloudEventsEncoder, CloudEventsOptions
 from edgewire.dialects.dialect import Dialect
 from edgewire.dialects.esphome import EsphomeDecoder, EsphomeEncoder, EsphomeOptions
 from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
 from edgewire.dialects.homie import HomieDecoder, HomieEncoder, HomieOptions
 from edgewire.dialects.influx import InfluxDecoder, InfluxEncoder, InfluxOptions
+from edgewire.dialects.lorawan_tts import TheThingsStackDecoder, TheThingsStackOptions
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
@@ -57,6 +59,8 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 is_platform=True,
             ),
             Dialect("homie", HomieOptions, HomieDecoder, HomieEncoder, qos=2, is_platform=True),
+            Dialect("chirpstack", ChirpStackOptions, ChirpStackDecoder, is_platform=True),
+            Dialect("lorawan-tts", TheThingsStackOptions, TheThingsStackDecoder, is_platform=True),
         )
     }
 )

@@ -35,6 +35,18 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         {"temperature_c": 21.5},
     ),
     "homie": ("homie", "homie/5/x7/air/humidity", b"41.5", {"humidity": 41.5}),
+    "chirpstack": (
+        "chirpstack",
+        "application/1/device/70b3d50000000001/event/up",
+        b'{"deviceInfo":{"devEui":"70b3d50000000001"},"data":"AQ==","object":{"temperature_c":21.5}}',
+        {"temperature_c": 21.5},
+    ),
+    "lorawan-tts": (
+        "lorawan-tts",
+        "v3/app1@ten1/devices/d1/up",
+        b'{"end_device_ids":{"device_id":"d1"},"uplink_message":{"decoded_payload":{"temperature_c":21.5}}}',
+        {"temperature_c": 21.5},
+    ),
     "own": (OWN, "plant/dev-1/state", b'{"t":59}', {"temperature_c": 15.0}),
 }
 DISCOVERY = '{"dev_cla":"temperature","unit_of_meas":"°F","stat_t":"porch/sensor/out/state","dev":{"ids":"porch"}}'
