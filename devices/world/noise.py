@@ -105,8 +105,9 @@ class GridInterpolator:
             left = (cell - start * self._block) * self._places + places
             right = left + self._places
         else:
+            # Who asks for a full hour of each day, asks for points alone: those after them would count for nothing.
             codes, points = np.unique(
-                np.concatenate([cell, cell + 1]) * self._places + np.concatenate([places, places]),
+                np.concatenate([cell, cell + (share > 0)]) * self._places + np.concatenate([places, places]),
                 return_inverse=True,
             )
             table = self._compute(codes % self._places, codes // self._places * self._step_ms)

@@ -91,14 +91,30 @@ def test_fields_change_smoothly_over_place_and_time() -> None:
         assert walks.std(axis=1).mean() > 0.3
 
 
+@pytest.mark.parametrize("after_the_hour_ms", [0, 1234])
 @pytest.mark.parametrize("rows", [1, 40])
-def test_a_grid_gives_the_same_in_a_sparse_and_in_a_dense_question(rows: int) -> None:
-    grid, times = GridInterpolator(lambda places, when: np.stack([np.sin(when / 1e7 + places)]), 3), YEAR[:40] + 1234
+def test_a_grid_gives_the_same_in_a_sparse_and_in_a_dense_question(rows: int, after_the_hour_ms: int) -> None:
+    grid = GridInterpolator(lambda places, when: np.stack([np.sin(when / 1e7 + places)]), 3)
+    times = YEAR[:40] + after_the_hour_ms
     places = np.arange(40) % 3
     dense = grid.interpolate(places, times)
     # Twenty years apart: too far for a table of all that lies between.
     sparse = grid.interpolate(np.append(places[:rows], 0), np.append(times[:rows], NEW_YEAR_MS - 7300 * DAY_MS))
     assert (sparse[:, :rows] == dense[:, :rows]).all()
+
+
+def test_a_grid_computes_no_more_points_than_count_in_a_sparse_question() -> None:
+    computed: list[int] = []
+
+    def compute(places: np.ndarray, when: np.ndarray) -> np.ndarray:
+        computed.append(len(when))
+        return np.stack([1.0 * when])
+
+    noons = NEW_YEAR_MS + np.arange(3000) * DAY_MS + 12 * HOUR_MS
+    grid, nowhere = GridInterpolator(compute, 1), np.zeros(3000, dtype=np.int64)
+    assert (grid.interpolate(nowhere, noons)[0] == noons).all()
+    assert grid.interpolate(nowhere, noons + 60_000)[0] == pytest.approx(noons + 60_000)
+    assert computed == [3000, 6000]
 
 
 # Windows of some hours that follow, go back, overlap and leave gaps.
