@@ -1,6 +1,6 @@
 """What a subscriber would hear of a scenario's devices, computed without a broker and as fast as it goes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import orjson
@@ -24,7 +24,7 @@ def heard_of(scenario: Path, from_ms: int, seconds: float) -> Iterator[Row]:
         yield due_ms, topics[address], payload, timeline.device_group(position).qos
 
 
-def write_capture(path: Path, rows: Iterator[Row]) -> int:
+def write_capture(path: Path, rows: Iterable[Row]) -> int:
     """Write a capture as `mosquitto_sub -F %j` does; return how many messages it has."""
     count = 0
     with path.open("wb") as file:

@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from benchmarks.captures import heard_of, write_capture
 from bridge.config import BridgeConfig
 from devices.declared.config import Scalar, Stay
 from devices.faults.base import Durations, PerDay
@@ -31,6 +33,11 @@ from devices.timeline.wire_format import WireFormat
 from edgefleet.cli import app
 from edgefleet.cli.variables import option_variables
 from edgefleet.control.api import control_description
+from edgefleet.learn.capture import HeardLimits, read_capture
+from edgefleet.learn.comparison import compare
+from edgefleet.learn.learner import learn_fleet
+from edgefleet.learn.report_text import report_lines
+from edgefleet.learn.scenario_writer import device_counts, write_scenario
 from edgewire.clock import parse_ms
 from edgewire.config import DurationMs, SizeBytes, duration_text
 from edgewire.dialects.base import DialectError
@@ -125,6 +132,27 @@ def control() -> str:
     return f"{before}{_CONTROL_BEGIN}\n\n" + "\n".join([*rows, "", *parts, ""]) + f"{_SPOKEN_END}{after}"
 
 
+def learn() -> str:
+    """The page of `learn`, with what it prints of the installation there."""
+    page = (HERE / "learn.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(_LEARNED_BEGIN)
+    after = rest.partition(_SPOKEN_END)[2]
+    plant = re.search(r"```yaml\n(# plant\.yaml\n.*?)```", page, re.DOTALL)
+    assert plant, "docs/learn.md has no plant.yaml"
+    with tempfile.TemporaryDirectory() as folder:
+        installation, capture = Path(folder) / "plant.yaml", Path(folder) / "capture.jsonl"
+        installation.write_text(plant[1])
+        write_capture(capture, heard_of(installation, parse_ms("2026-03-02T12:00:00Z"), 600))
+        fleet = learn_fleet(read_capture(capture, HeardLimits()))
+        counts = device_counts(fleet.groups, None, 100)
+        parts = compare(fleet, write_scenario(Path(folder) / "learned.yaml", fleet, counts))
+        said = "\n".join(line.rstrip() for line in report_lines(fleet, parts, sum(counts)))
+        written = (Path(folder) / "learned.yaml").read_text(encoding="utf-8")
+    groups = written[written.index("devices:") :]
+    shown = f"```text\n{said}\n```\n\nThe groups that it wrote:\n\n```yaml\n{groups}```"
+    return f"{before}{_LEARNED_BEGIN}\n\n{shown}\n\n{_SPOKEN_END}{after}"
+
+
 PAGES = {
     "scenario.md": scenario,
     "bridge.md": bridge,
@@ -132,12 +160,14 @@ PAGES = {
     "dialects.md": dialects,
     "platforms.md": platforms,
     "control.md": control,
+    "learn.md": learn,
 }
 
 _CONTROL_BEGIN = (
     "<!-- Written by docs/generate.py from the control interface, up to the next such line; do not edit. -->"
 )
 
+_LEARNED_BEGIN = "<!-- Written by docs/generate.py from plant.yaml, up to the next such line; do not edit. -->"
 _SPOKEN_BEGIN = "<!-- Written by docs/generate.py from the encoders, up to the next such line; do not edit. -->"
 _SPOKEN_END = "<!-- The end of what docs/generate.py writes. -->"
 _SPOKEN_OF = re.compile(

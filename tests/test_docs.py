@@ -19,7 +19,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["scenario.md", "bridge.md", "environment.md", "control.md"])
+@pytest.mark.parametrize("name", ["scenario.md", "bridge.md", "environment.md", "control.md", "learn.md"])
 def test_references_are_up_to_date(name: str) -> None:
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generator().PAGES[name](), "run make docs"
 

@@ -200,6 +200,8 @@ class NoiseConfig(Config):
     deviation: Positive
     period: Annotated[DurationMs, Field(ge=0)] = 0
     """Values this far apart are independent, and smooth in between; without it each reading is drawn by itself."""
+    smooth: bool = False
+    """With `period`: without detail at a quarter and a sixteenth of it, as what is slow by itself."""
     along: str | None = Field(default=None, alias="with")
     """Another field with `noise`, with which this one is correlated."""
     correlation: Annotated[float, Field(ge=-1, le=1)] = _CORRELATION
@@ -209,6 +211,8 @@ class NoiseConfig(Config):
     def _check(self) -> Self:
         if self.correlation != _CORRELATION and self.along is None:
             raise located_error(("correlation",), "is with another field: write with: and its name beside it")
+        if self.smooth and not self.period:
+            raise located_error(("smooth",), "is of noise with a period: write period beside it, or leave it out")
         return self
 
 

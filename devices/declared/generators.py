@@ -44,16 +44,19 @@ class Course(NamedTuple):
         return hash_bits(self.seed, self.stream, *counters)
 
 
-def unit_noise(course: Course, period_ms: int, rows: Rows) -> Floats:
+def unit_noise(course: Course, config: NoiseConfig, rows: Rows) -> Floats:
     """Return noise of mean 0 and deviation 1: of each reading by itself, or with a period smooth."""
+    period_ms = config.period
     if not period_ms:
         return normal(course.bits(rows.keys, rows.times))
+    if config.smooth:
+        return smooth_noise(course.seed, course.stream, rows.keys, rows.times, period_ms)
     return fractal_noise(course.seed, course.stream, rows.keys, rows.times, period_ms)
 
 
-def noise(config: NoiseConfig, course: Course, other: tuple[Course, int] | None, rows: Rows) -> Floats:
-    """Return noise, which with `other`, the course and period of another field, goes along with that one's."""
-    found = unit_noise(course, config.period, rows)
+def noise(config: NoiseConfig, course: Course, other: tuple[Course, NoiseConfig] | None, rows: Rows) -> Floats:
+    """Return noise, which with `other`, the course of another field with noise, goes along with that one's."""
+    found = unit_noise(course, config, rows)
     if other is not None:
         share = config.correlation
         found = share * unit_noise(*other, rows) + np.sqrt(1 - share * share) * found

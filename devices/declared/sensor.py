@@ -140,7 +140,7 @@ class DeclaredSensor:
             if config.along is not None:
                 beside = self._plan.config.fields[config.along].noise
                 assert beside is not None, "the plan said so"
-                other = self._course(config.along, world), beside.period
+                other = self._course(config.along, world), beside
             return noise(config, self._course(name, world), other, rows)
 
         return compute

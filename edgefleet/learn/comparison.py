@@ -56,6 +56,12 @@ def compare(fleet: LearnedFleet, scenario: Scenario) -> list[PartComparison]:
     return [_compared(group, part, tables.get(part.kind, [])) for group in fleet.groups for part in group.parts]
 
 
+def emulated_series(scenario: Scenario, kind: str, field: str, seconds: float) -> list[Floats]:
+    """Return the numbers of a field that each device of a kind says in so many seconds, a series a device."""
+    tables = Timeline(_limited(scenario), _BEGIN_MS).tables(_BEGIN_MS, _BEGIN_MS + round(seconds * 1000))
+    return [one for table in tables if table.kind == kind for one in _series(table, field)]
+
+
 def _limited(scenario: Scenario) -> Scenario:
     """Return the scenario with fewer devices: the first of each group."""
     devices = tuple(

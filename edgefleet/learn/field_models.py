@@ -116,6 +116,8 @@ def _noise(name: str, columns: Sequence[Floats], decimals: int, interval_ms: int
     if noise.vary > 0.05 * seen.within:
         shape["vary"] = significant(noise.vary)
     slow = {"deviation": significant(noise.slow), "period": _period(noise.period_ms)}
+    if noise.is_smooth:
+        slow["smooth"] = True
     fast = {"deviation": significant(noise.fast)}
     if not noise.slow or (noise.fast > 0 and noise.slow < 0.05 * noise.fast):
         return FieldModel({name: {"noise": {"mean": mean} | fast} | shape}, "noise, each reading alone")

@@ -24,12 +24,12 @@ class Moments:
     """Deviation within a device, pooled."""
     between: float
     """Deviation of the devices' means."""
-    lags: tuple[float | None, float | None]
-    """Correlation with the reading before, and with that `LONG_LAG` before; None where too little is seen or nothing
+    lags: tuple[float | None, ...]
+    """Correlation with the reading before, and with those `LAGS` before; None where too little is seen or nothing
     moves."""
 
 
-LONG_LAG = 6
+LAGS = (1, 2, 4, 8)
 
 
 def measure(series: Sequence[Floats]) -> Moments:
@@ -47,7 +47,7 @@ def measure(series: Sequence[Floats]) -> Moments:
         float(every.std()),
         float(np.sqrt(squares / freedom)) if freedom else 0.0,
         float(means.std(ddof=1)) if len(means) > 1 else 0.0,
-        (_lag(moving, 1), _lag(moving, LONG_LAG)),
+        tuple(_lag(moving, lag) for lag in LAGS),
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from devices.world.noise import fractal_noise
+from devices.world.noise import fractal_noise, smooth_noise
 from edgefleet.learn.moments import Moments, measure
 
 _DEVICES = 48
@@ -18,6 +18,9 @@ _STEP_MS = 1000
 _PERIODS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0, 512.0, 1024.0, 4096.0)
 """In intervals."""
 _WHITE = np.arange(0, 1.0, 0.05)
+_WEIGHTS = (4.0, 2.0, 1.0, 1.0)
+"""Of the lags, the nearest first."""
+_TOLERATED, _APART = 1.5, 0.05
 _FEW = 8
 """Readings of a device below which what follows what is not told apart."""
 
@@ -27,6 +30,8 @@ class NoiseShape(NamedTuple):
 
     slow: float
     period_ms: int
+    is_smooth: bool
+    """Whether the smooth part has no detail within its period."""
     fast: float
     vary: float
     """How far the devices' means differ beside it."""
@@ -34,25 +39,36 @@ class NoiseShape(NamedTuple):
 
 def fit_noise(seen: Moments, readings: int, interval_ms: int) -> NoiseShape:
     """Return noise that has the moments that were seen of so many readings a device."""
-    first, later = seen.lags
+    first = seen.lags[0]
     if first is None or readings < _FEW or first < 0.1 or not seen.within:
         return NoiseShape(
-            0.0, 0, seen.within or seen.deviation, _beyond(seen.between, seen.within / max(readings, 1) ** 0.5)
+            0.0, 0, False, seen.within or seen.deviation, _beyond(seen.between, seen.within / max(readings, 1) ** 0.5)
         )
-    best = None
-    for periods in _PERIODS:
-        shape = _simulated(min(readings, _MOST_READINGS), periods)
-        one, six = shape.lags[0] or 0.0, shape.lags[1] or 0.0
-        for white in _WHITE.tolist():
-            fault = 4 * ((1 - white) * one - first) ** 2
-            fault += 0.0 if later is None else ((1 - white) * six - later) ** 2
-            if best is None or fault < best[0]:
-                best = fault, periods, white, shape
-    assert best is not None
-    _, periods, white, shape = best
+    candidates = [
+        (_fault(seen, shape, white), periods, is_smooth, white, shape)
+        for is_smooth in (False, True)
+        for periods in _PERIODS
+        for shape in [_simulated(min(readings, _MOST_READINGS), periods, is_smooth)]
+        for white in _WHITE.tolist()
+    ]
+    _, periods, is_smooth, white, shape = min(candidates, key=lambda one: one[0])
     slow = seen.within * float(np.sqrt(1 - white)) / shape.within
     fast = seen.within * float(np.sqrt(white))
-    return NoiseShape(slow, round(periods * interval_ms), fast, _beyond(seen.between, slow * shape.between))
+    vary = _beyond(seen.between, slow * shape.between)
+    return NoiseShape(slow, round(periods * interval_ms), is_smooth, fast, vary)
+
+
+def _fault(seen: Moments, shape: Moments, white: float) -> float:
+    """Return how far noise with so much of each reading alone is from what was seen."""
+    fault = 0.0
+    for weight, wanted, smooth in zip(_WEIGHTS, seen.lags, shape.lags, strict=True):
+        if wanted is not None:
+            fault += weight * ((1 - white) * (smooth or 0.0) - wanted) ** 2
+    # A course far longer than was seen makes devices differ: where they do not, it is none.
+    explained = seen.within * float(np.sqrt(1 - white)) / shape.within * shape.between
+    if seen.between and explained > _TOLERATED * seen.between:
+        fault += _APART * float(np.log(explained / seen.between)) ** 2
+    return fault
 
 
 def _beyond(between: float, explained: float) -> float:
@@ -61,8 +77,9 @@ def _beyond(between: float, explained: float) -> float:
 
 
 @lru_cache(512)
-def _simulated(readings: int, periods: float) -> Moments:
+def _simulated(readings: int, periods: float, is_smooth: bool) -> Moments:
     times = np.tile(np.arange(readings, dtype=np.int64) * _STEP_MS, _DEVICES)
     devices = np.repeat(np.arange(_DEVICES, dtype=np.uint64), readings)
-    values = fractal_noise(1, "learn", devices, times, round(periods * _STEP_MS))
+    course = smooth_noise if is_smooth else fractal_noise
+    values = course(1, "learn", devices, times, round(periods * _STEP_MS))
     return measure(list(values.reshape(_DEVICES, readings)))

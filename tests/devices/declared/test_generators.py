@@ -79,9 +79,22 @@ def test_noise_goes_along_with_that_of_another_field(correlation: float) -> None
     other = NoiseConfig(deviation=2, period="5m")
     config = NoiseConfig.model_validate({"mean": 5, "deviation": 3, "with": "x", "correlation": correlation})
     beside = noise(other, COURSE.part("other"), None, rows)
-    found = noise(config, COURSE, (COURSE.part("other"), other.period), rows)
+    found = noise(config, COURSE, (COURSE.part("other"), other), rows)
     assert np.corrcoef(beside, found)[0, 1] == pytest.approx(correlation, abs=0.05)
     assert (found.mean(), found.std()) == (pytest.approx(5, abs=0.2), pytest.approx(3, rel=0.05))
+
+
+def test_smooth_noise_has_no_detail_within_its_period() -> None:
+    times = MONDAY + np.arange(0, 200 * MINUTE_MS, 1000)
+    steps = {}
+    for smooth in (False, True):
+        config = NoiseConfig(deviation=1, period="1m", smooth=smooth)
+        found = noise(config, COURSE, None, rows_at(times))
+        assert found.std() == pytest.approx(1, abs=0.15)
+        steps[smooth] = np.diff(found).std()
+    assert steps[True] < steps[False] / 2
+    with pytest.raises(ValueError, match="is of noise with a period"):
+        NoiseConfig(deviation=1, smooth=True)
 
 
 def test_a_choice_comes_by_its_weights_and_stays_for_its_time() -> None:
