@@ -86,6 +86,7 @@ def test_the_page_has_the_tables_that_the_command_writes() -> None:
 DEVICES_WITHIN = {
     "departures of one vehicle, concentration within the hour (0 to 1)": (0, 0.5),
     "trips a vehicle and day": (2.4, 4.4),
+    "driving of a vehicle and day (min)": (28, 90),
     "trips, skewness of the length": (0.8, 20),
     "driving in an hour from 0 to 4 h, of the day's (%)": (0, 1),
     "accelerations of .5 to 1 m/s² beside those next to them": (0.4, 1.2),

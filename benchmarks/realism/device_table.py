@@ -22,6 +22,7 @@ _SHEET = "BST-BME280-DS001, 3.4.4"
 EXPECTED = {
     "departures of one vehicle, concentration within the hour (0 to 1)": ("about .2", "25 independent ones: .18"),
     "trips a vehicle and day": ("3.4", _SURVEY),
+    "driving of a vehicle and day (min)": ("60", _SURVEY),
     "longest trip (min)": ("above 60", _JUDGEMENT),
     "trips, median length (km)": ("7", _SURVEY),
     "trips, skewness of the length": ("above 1", f"{_SURVEY}: median 7, mean 15 km"),

@@ -60,6 +60,7 @@ def _trips(drives: np.ndarray, speed: np.ndarray, times: Ints) -> Iterator[tuple
     lengths = np.array(km)
     yield "departures of one vehicle, concentration within the hour (0 to 1)", float(np.median(concentration))
     yield "trips a vehicle and day", len(km) / len(drives) / days
+    yield "driving of a vehicle and day (min)", float(drives.mean()) * DAY_MS / 60_000
     yield "longest trip (min)", max(minutes)
     yield "trips, median length (km)", float(np.median(lengths))
     yield "trips, skewness of the length", float(((lengths - lengths.mean()) ** 3).mean() / lengths.std() ** 3)
