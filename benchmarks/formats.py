@@ -23,5 +23,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "influx": {"dialect": "influx"},
     "cloudevents": {"dialect": "cloudevents"},
     "homie": {"dialect": "homie"},
+    "chirpstack": {"dialect": "chirpstack"},
+    "lorawan-tts": {"dialect": "lorawan-tts"},
 }
 """Name -> keys of their entry in the scenario."""

@@ -19,6 +19,7 @@ from edgewire.dialects.lorawan import (
     read_eui,
     whole_at,
 )
+from edgewire.dialects.lorawan_levels import EuiTemplate, TopicLevel
 from edgewire.dialects.times import device_time
 from edgewire.dialects.values import number, read_object, shown
 
@@ -41,6 +42,10 @@ class ChirpStackOptions(Config):
 
     device: Literal["dev_eui", "name"] = "dev_eui"
     """`name` for the name that it has in ChirpStack, which is unique only where people see to it."""
+    application: TopicLevel = "4b1f0c9e-0000-4000-8000-000000000001"
+    """Of emulated devices: the id of their application. With names in braces: `{site}`."""
+    dev_eui: EuiTemplate = "0000{mac}"
+    """Of emulated devices, 16 hexadecimal digits. ChirpStack writes small letters, and `{mac}` has capitals."""
 
 
 class ChirpStackDecoder:

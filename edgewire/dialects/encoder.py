@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from edgewire.dialects.base import MessageRole
+from edgewire.dialects.base import DialectError, MessageRole
+from edgewire.dialects.values import number
 from edgewire.messages.control import CommandAction
 
 DeviceNames = Mapping[str, str]
@@ -179,6 +180,15 @@ class GatewayEncoder(Protocol):
     ) -> Mapping[str, str]:
         """Return by which names a retained message of the gateway calls its devices, by their ids. Raises nothing."""
         ...
+
+
+def seconds_argument(said: object) -> str:
+    """Return a number of seconds as the message contract has intervals; what is none is left to be refused."""
+    try:
+        seconds = number(said)
+    except DialectError:
+        seconds = None
+    return str(said)[:40] if seconds is None or abs(seconds) > 1e9 else f"{round(seconds * 1000)}ms"
 
 
 def home_address(names: DeviceNames) -> str:

@@ -16,7 +16,14 @@ from pydantic import Field
 from edgewire.config import Config
 from edgewire.config_errors import text_matching
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
-from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
+from edgewire.dialects.encoder import (
+    CommandOutcome,
+    DeviceNames,
+    DialectCommand,
+    MessageTemplate,
+    Publication,
+    seconds_argument,
+)
 from edgewire.dialects.kind_fields import KindField, kind_fields
 from edgewire.dialects.measured_names import measured_value, spoken_name
 from edgewire.dialects.payload_template import fill_names
@@ -289,13 +296,8 @@ class HomieEncoder:
         said = payload[:40].decode(errors="replace")
         match name:
             case "interval":
-                try:
-                    seconds = number(said)
-                except DialectError:
-                    seconds = None
                 # What is no number of seconds is refused by the device, as one that is out of range is.
-                interval = said if seconds is None or abs(seconds) > 1e9 else f"{round(seconds * 1000)}ms"
-                return DialectCommand("set_interval", {"interval": interval}, name)
+                return DialectCommand("set_interval", {"interval": seconds_argument(said)}, name)
             case "reboot" if said == "true":
                 return DialectCommand("reboot", {}, name)
         return None

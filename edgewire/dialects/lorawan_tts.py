@@ -19,6 +19,7 @@ from edgewire.dialects.lorawan import (
     read_eui,
     whole_at,
 )
+from edgewire.dialects.lorawan_levels import EuiTemplate, TopicLevel
 from edgewire.dialects.times import device_time
 from edgewire.dialects.values import number, read_object, shown
 
@@ -42,6 +43,10 @@ class TheThingsStackOptions(Config):
 
     device: Literal["device_id", "dev_eui"] = "device_id"
     """`dev_eui` where devices of several applications may have the same id; then a message without it is refused."""
+    application: TopicLevel = "edgefleet@ttn"
+    """Of emulated devices: application and tenant, as they stand in topics. With names in braces: `{site}`."""
+    dev_eui: EuiTemplate = "0000{mac}"
+    """Of emulated devices, 16 hexadecimal digits."""
 
 
 class TheThingsStackDecoder:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from edgewire.dialects.chirpstack import ChirpStackDecoder, ChirpStackOptions
+from edgewire.dialects.chirpstack_encoder import ChirpStackEncoder
 from edgewire.dialects.cloudevents import CloudEventsDecoder, CloudEventsEncoder, CloudEventsOptions
 from edgewire.dialects.dialect import Dialect
 from edgewire.dialects.esphome import EsphomeDecoder, EsphomeEncoder, EsphomeOptions
@@ -11,6 +12,7 @@ from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistant
 from edgewire.dialects.homie import HomieDecoder, HomieEncoder, HomieOptions
 from edgewire.dialects.influx import InfluxDecoder, InfluxEncoder, InfluxOptions
 from edgewire.dialects.lorawan_tts import TheThingsStackDecoder, TheThingsStackOptions
+from edgewire.dialects.lorawan_tts_encoder import TheThingsStackEncoder
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
@@ -59,8 +61,26 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 is_platform=True,
             ),
             Dialect("homie", HomieOptions, HomieDecoder, HomieEncoder, qos=2, is_platform=True),
-            Dialect("chirpstack", ChirpStackOptions, ChirpStackDecoder, is_platform=True),
-            Dialect("lorawan-tts", TheThingsStackOptions, TheThingsStackDecoder, is_platform=True),
+            Dialect(
+                "chirpstack",
+                ChirpStackOptions,
+                ChirpStackDecoder,
+                ChirpStackEncoder,
+                qos=0,
+                interval_ms=600_000,
+                has_gateways=True,
+                is_platform=True,
+            ),
+            Dialect(
+                "lorawan-tts",
+                TheThingsStackOptions,
+                TheThingsStackDecoder,
+                TheThingsStackEncoder,
+                qos=0,
+                interval_ms=600_000,
+                has_gateways=True,
+                is_platform=True,
+            ),
         )
     }
 )

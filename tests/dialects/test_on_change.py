@@ -1,5 +1,6 @@
 """What devices say on change is what they would say anyway, of the readings that have left their dead bands."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
@@ -61,6 +62,8 @@ def heard(line: Timeline) -> Said:
             payload = orjson.dumps({**orjson.loads(payload), "seq": 0})
         elif payload.startswith(b'{"id":"'):
             payload = orjson.dumps({**orjson.loads(payload), "id": ""})  # which has the number in it
+        else:
+            payload = re.sub(rb'"f_?[cC]nt":\d+,', b"", payload)  # the counter of a LoRaWAN device
         found[device, due_ms].append((address, payload))
     return found
 
