@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^T
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-compose test-ray test-spark chaos power-loss exports lint docs site bench up down clean realism
+.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark chaos power-loss exports lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -26,16 +26,16 @@ demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on lo
 check: lint  ## lint, and the tests that need no service and little time: under a minute
 	$(COMPILED) $(PYTEST) -q -n 3 --hypothesis-profile quick \
 	  --durations 5 --durations-min 0.7 \
-	  -m "not (slow or services or e2e or chaos or compose or spark or ray or documents or browser or brokers)" $(PYTEST_ARGS)
+	  -m "not (slow or services or e2e or chaos or compose or spark or ray or documents or browser or brokers or long)" $(PYTEST_ARGS)
 
 # Those that start no service in a process more than there are cores, as they wait for a quarter of their time; then the others
 # in three, a file in one of them, as each process starts services of its own: they wait for half of it.
 test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(PYTEST) -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m "(services or e2e) and not (chaos or compose or spark or ray or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a Ray cluster, a real Spark, chaos:"
-	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-ray, test-spark, test-chaos"
+	$(COMPILED) $(PYTEST) -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers or long)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m "(services or e2e) and not (chaos or compose or spark or ray or documents or browser or long)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a Ray cluster, a real Spark, chaos, what takes long:"
+	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-ray, test-spark, test-chaos, test-long"
 
 test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
 	$(COMPILED) $(PYTEST) -n 3 -m documents $(PYTEST_ARGS)
@@ -52,6 +52,10 @@ test-ray: .venv/.dev  ## runs and data sets on a Ray cluster of two nodes on loo
 test-chaos: .venv/.dev  ## a sample of make chaos, make power-loss and make exports, two minutes
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m chaos $(PYTEST_ARGS)
+
+test-long: .venv/.dev  ## what takes long each and is like what make test has, three minutes
+	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
+	$(COMPILED) $(PYTEST) -n 3 -m long $(PYTEST_ARGS)
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(PYTEST) -m compose $(PYTEST_ARGS)

@@ -69,7 +69,9 @@ def admin_port() -> int:
     return free_port()
 
 
-@pytest.fixture(params=["1", "4"], ids=["one process", "four workers"])
+@pytest.fixture(
+    params=[pytest.param("1", id="one process"), pytest.param("4", id="four workers", marks=pytest.mark.long)]
+)
 def run(
     request: pytest.FixtureRequest, tmp_path: Path, scenario: Path, admin_port: int
 ) -> Iterator[subprocess.Popen[bytes]]:

@@ -71,6 +71,7 @@ def test_a_bridge_killed_in_mid_stream_loses_nothing(stack: Stack) -> None:
     assert_nothing_lost(verify_stack(stack, record), record)
 
 
+@pytest.mark.long
 def test_http_answering_503_for_a_while_delays_but_loses_nothing(stack: Stack) -> None:
     fleet = stack.start_fleet()
     stack.await_delivery(100)

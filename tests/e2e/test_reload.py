@@ -24,7 +24,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         yield running
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_groups_come_go_and_change_at_sighup(workers: str, tmp_path: Path, chain: Chain) -> None:
     groups = [
         {"kind": "bme280", "count": 101, "interval": "500ms"},

@@ -60,6 +60,7 @@ def outcome(folder: Path) -> tuple[Any, ...]:
     return actions, devices, labels, times
 
 
+@pytest.mark.long
 def test_steps_do_the_same_in_every_run(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(SCENARIO)

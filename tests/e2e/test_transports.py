@@ -54,7 +54,7 @@ def edgefleet(*arguments: str | Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("transport", ["ws", "unix"])
+@pytest.mark.parametrize("transport", ["ws", pytest.param("unix", marks=pytest.mark.long)])
 def test_all_that_a_fleet_says_arrives_over(transport: str, reached: Reached, tmp_path: Path) -> None:
     url, admin = reached.urls[transport], free_port()
     config, scenario = tmp_path / "bridge.yaml", tmp_path / "fleet.yaml"

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -408,7 +409,7 @@ def letter(sink: str, number: int) -> DeadLetter:
 
 
 TestCrashes = pytest.mark.slow(Crashes.TestCase)
-TestCrashes.settings = __import__("hypothesis").settings(max_examples=15, stateful_step_count=20, deadline=None)
+TestCrashes.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
 
 
 def test_nobody_else_may_read_a_spool(path: Path) -> None:

@@ -93,6 +93,7 @@ def exported(
         return path.read_bytes().splitlines()
 
 
+@pytest.mark.long
 @settings(max_examples=4, deadline=None)
 @given(
     scenario=scenarios(),

@@ -128,6 +128,7 @@ def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"sensors.yaml", f"killed.{suffix}", f"whole.{suffix}"}
 
 
+@pytest.mark.long
 def test_an_interrupted_export_whose_shop_is_closed_yet_goes_on_to_the_same_files(tmp_path: Path) -> None:
     scenario = tmp_path / "shop.yaml"
     shop = "{kind: people, count: 1, interval: 1h, settings: {daily_customers: 2}}"

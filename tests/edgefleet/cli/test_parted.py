@@ -18,6 +18,7 @@ from edgefleet.cli import app
 from tests.devices.export.test_parts import contents
 from tests.processes import not_outliving
 from tests.services.s3 import ENVIRONMENT, SECRET, running_s3
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +134,7 @@ def test_a_worker_that_dies_is_told_of_and_what_is_complete_stays() -> None:
 
 
 @pytest.mark.services  # processes of their own, which are killed
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_what_was_killed_is_gone_on_with_and_exact(tmp_path: Path, end: signal.Signals) -> None:
     with running_s3("lake") as url:
         environment = os.environ | ENVIRONMENT | {"AWS_ENDPOINT_URL": url}
@@ -145,7 +146,7 @@ def test_what_was_killed_is_gone_on_with_and_exact(tmp_path: Path, end: signal.S
             export.send_signal(end)
             export.wait(60)
         # No worker goes on without whoever keeps the lock.
-        assert not psutil.wait_procs(workers, timeout=10)[1]
+        assert not psutil.wait_procs(workers, timeout=PATIENCE_S)[1]
         again = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr
         assert "2,592,000 records" in again.stdout

@@ -65,6 +65,7 @@ def job(*brokers: MosquittoProcess, **changes: object) -> ShardJob:
     return ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), **(fixed | changes))
 
 
+@pytest.mark.long
 async def test_the_messages_are_the_same_for_1_2_and_5_workers(
     mosquitto_factory: Callable[[], MosquittoProcess],
 ) -> None:
