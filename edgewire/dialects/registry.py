@@ -14,6 +14,7 @@ from edgewire.dialects.influx import InfluxDecoder, InfluxEncoder, InfluxOptions
 from edgewire.dialects.lorawan_tts import TheThingsStackDecoder, TheThingsStackOptions
 from edgewire.dialects.lorawan_tts_encoder import TheThingsStackEncoder
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
+from edgewire.dialects.ruuvi_gateway import RuuviGatewayDecoder, RuuviGatewayOptions
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
 from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
@@ -81,6 +82,7 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 has_gateways=True,
                 is_platform=True,
             ),
+            Dialect("ruuvi-gateway", RuuviGatewayOptions, RuuviGatewayDecoder, is_platform=True),
         )
     }
 )

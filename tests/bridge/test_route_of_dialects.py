@@ -47,6 +47,12 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         b'{"end_device_ids":{"device_id":"d1"},"uplink_message":{"decoded_payload":{"temperature_c":21.5}}}',
         {"temperature_c": 21.5},
     ),
+    "ruuvi-gateway": (
+        "ruuvi-gateway",
+        "ruuvi/C0:00:00:00:00:01/C0:FF:EE:00:01:02",
+        b'{"data":"1BFF99040512FCFFFFFFFF0004FFFC040CAC364200CDCBB8334C884F"}',
+        {"temperature_c": 24.3},
+    ),
     "own": (OWN, "plant/dev-1/state", b'{"t":59}', {"temperature_c": 15.0}),
 }
 DISCOVERY = '{"dev_cla":"temperature","unit_of_meas":"°F","stat_t":"porch/sensor/out/state","dev":{"ids":"porch"}}'
