@@ -45,6 +45,10 @@ def command(
     scale: Annotated[
         float | None, typer.Option(help="Instead of --count: times the devices that were seen.", min=0.001, max=1e6)
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write the summary: FILE.html, FILE.md or FILE.json.", show_default=False),
+    ] = None,
     *,
     broker: BrokerOptions,
     wait: Wait = "0s",
@@ -64,12 +68,15 @@ def command(
     from edgefleet.learn.comparison import compare
     from edgefleet.learn.learner import learn_fleet
     from edgefleet.learn.messages import NothingLearned
+    from edgefleet.learn.report_file import check_report, write_report
     from edgefleet.learn.report_text import report_lines
     from edgefleet.learn.scenario_writer import device_counts, write_scenario
     from edgewire.redact import show_url
 
     if out.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out {out}: write FILE.yaml")
+    if report is not None:
+        check_report(report)
     if count is not None and scale is not None:
         raise ConfigError("--count and --scale both say how many devices there are: leave one out")
     if "://" in source:
@@ -84,6 +91,8 @@ def command(
         raise NothingLearned(f"{show_url(source)}: nothing was learned of {fleet.read:,} messages: {reasons}")
     counts = device_counts(fleet.groups, count, 1.0 if scale is None else scale)
     parts = compare(fleet, write_scenario(out, fleet, counts))
+    if report is not None:
+        write_report(report, fleet, parts, counts)
     if as_json:
         typer.echo(orjson.dumps(comparison_json(fleet, parts, counts)))
     else:

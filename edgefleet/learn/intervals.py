@@ -43,7 +43,7 @@ def learn_beat(slot: SeenSlot) -> Beat | None:
     config = {"interval": duration_text(interval_ms)}
     jitter_ms = round(spread / _OF_TWO_UNIFORM)
     if jitter_ms >= max(2, interval_ms // 500):
-        config["jitter"] = duration_text(min(jitter_ms, interval_ms))
+        config["jitter"] = duration_text(min(jitter_ms, interval_ms - 1))
     return Beat(interval_ms, config, gaps)
 
 

@@ -113,6 +113,9 @@ class _GroupLearner:
             if self._group.dialect
             else [self._part(cluster, number, len(clusters)) for number, cluster in enumerate(clusters, start=1)]
         )
+        if any(part.is_declared and not part.fields for part in parts):
+            self._unused.add("of a dialect, without a number", count=sum(part.messages for part in parts))
+            return None
         config: dict[str, Any] = {}
         if self._group.dialect not in ("", NATIVE):
             config["dialect"] = self._group.dialect
@@ -166,15 +169,15 @@ class _GroupLearner:
         return LearnedPart(kind, config, fields, beat.gaps, count)
 
     def _payload(self, slot: SeenSlot, learner: MappingLearner) -> Any:
-        tree = PayloadTree(len(self._devices))
         found = values_by_path(slot.by_device)
+        tree = PayloadTree(len(self._devices), [one.path for one in found])
         whole = {one.path[:-1] for one in found if one.present == 1}
         for values in found:
             said = learner.learn(values, self._ids, self._group.sites)
             tree.put(values, said, may_lack=_may_lack(values, whole))
         if tree.renamed:
             self._remarks["keys of payloads were replaced: they are of one device, or no plain words"] += tree.renamed
-        return tree.root
+        return {"const": None} if tree.root is None else tree.root
 
 
 class _CanonicalNames(FieldNames):

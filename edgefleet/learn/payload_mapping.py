@@ -1,14 +1,14 @@
 """Learns the payload of a topic: a mapping as a format of one's own has it, and what makes each value in it."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from devices.declared.config import MAX_CHOICES
+from devices.declared.config import LARGEST, MAX_CHOICES
 from devices.world.random import Floats, Ints
 from edgefleet.learn.field_models import (
     Configs,
@@ -27,6 +27,8 @@ from edgefleet.learn.privacy import (
 )
 from edgefleet.learn.seen import Scalar, SeenMessage
 from edgefleet.learn.slot_names import FieldNames
+from edgewire.dialects.own_format import LEAF_KEYS
+from edgewire.dialects.reading_lists import EACH
 from edgewire.dialects.values import Path
 
 _MOST_TEXTS = 12
@@ -38,6 +40,8 @@ _COUNTS = words_of(
     """
 )
 _MADE_UP_LATITUDE, _MADE_UP_LONGITUDE = 48.8566, 2.3522
+_NOTATION = frozenset({"from", "const", EACH})
+"""Keys that mean something in the notation of payloads, whatever stands beside them."""
 _POSITIONS: Mapping[str, float] = {
     **dict.fromkeys(("lat", "latitude"), _MADE_UP_LATITUDE),
     **dict.fromkeys(("lon", "lng", "long", "longitude"), _MADE_UP_LONGITUDE),
@@ -79,11 +83,8 @@ def values_by_path(told: Mapping[str, Sequence[SeenMessage]]) -> list[PayloadVal
         total += len(messages)
         for message in messages:
             counts.update(message.leaves.keys())
-    inner = {path[:size] for path in counts for size in range(len(path))}
     found = []
-    for path in counts:
-        if path in inner:
-            continue
+    for path in _consistent(counts):
         series: dict[str, Series] = {}
         for device, messages in told.items():
             rows = [(one.at_ms, one.leaves[path]) for one in messages if one.leaves.get(path) is not None]
@@ -92,6 +93,20 @@ def values_by_path(told: Mapping[str, Sequence[SeenMessage]]) -> list[PayloadVal
         known = sum(len(told) for _, told in series.values())
         found.append(PayloadValues(path, series, known / total))
     return found
+
+
+def _consistent(counts: Counter[Path]) -> list[Path]:
+    """Return the places that can be in one payload: where some have an object and others a list, those of the most."""
+    children: dict[Path, Counter[type]] = defaultdict(Counter)
+    for path, count in counts.items():
+        for size in range(len(path)):
+            children[path[:size]][type(path[size])] += count
+    usual = {path: kinds.most_common(1)[0][0] for path, kinds in children.items()}
+    return [
+        path
+        for path in counts
+        if path not in children and all(type(path[size]) is usual[path[:size]] for size in range(len(path)))
+    ]
 
 
 class MappingLearner:
@@ -135,6 +150,9 @@ class MappingLearner:
         key = str(values.path[-1]).lower() if values.path else ""
         if self._is_numbered and key in _COUNTS and _counts_messages(values):
             return "seq"
+        if any(abs(float(str(one))) > LARGEST for one in values.values):
+            self._remarks["numbers beyond 10^12 were replaced"] += 1
+            return 0
         if key in _POSITIONS:
             self._remarks["positions were moved to a made-up place"] += 1
             values = _moved(values, _POSITIONS[key])
@@ -160,7 +178,7 @@ class MappingLearner:
         distinct = sorted({text for _, told in texts.values() for text in told})
         if len(distinct) > _MOST_TEXTS:
             self._remarks["texts were replaced: free text is never copied"] += 1
-            return {"const": "text"}
+            return self._constant_text(values, "text")
         shown = self._shown(distinct, texts)
         series: dict[str, Series] = {
             device: (times, [shown[text] for text in told]) for device, (times, told) in texts.items()
@@ -168,12 +186,19 @@ class MappingLearner:
         changed = PayloadValues(values.path, series, values.present)
         known = sorted(set(shown.values()))
         if len(known) == 1:
-            return {"const": known[0]}
+            return self._constant_text(values, known[0])
         if len(known) == 2:
             return self._state(changed, on=known[1], says=(known[1], known[0]))
         name = self._names.take(values.path)
         model = choice_model(name, list(series.values()), self._interval_ms, known[:MAX_CHOICES])
         return self._field(name, model.configs, model.says, changed, [])
+
+    def _constant_text(self, values: PayloadValues, text: str) -> Any:
+        """Return a text; one that is all of a payload is a field, as it would stand in quotes otherwise."""
+        if values.path:
+            return {"const": text}
+        name = self._names.take(values.path)
+        return self._field(name, {name: {"constant": text}}, "constant", values, [])
 
     def _shown(self, distinct: Sequence[str], texts: Mapping[str, tuple[Ints, list[str]]]) -> dict[str, str]:
         """Return what stands for each text: itself where it is harmless and several devices say it."""
@@ -245,9 +270,15 @@ def _moved(values: PayloadValues, to: float) -> PayloadValues:
 class PayloadTree:
     """Puts what stands at each place together to a payload."""
 
-    def __init__(self, device_count: int) -> None:
+    def __init__(self, device_count: int, paths: Iterable[Path]) -> None:
         """Keep keys that are harmless; those of one device alone have to be known words."""
         self._is_one = device_count < 2
+        keys: dict[Path, set[object]] = defaultdict(set)
+        for path in paths:
+            for size in range(len(path)):
+                keys[path[:size]].add(path[size])
+        self._like_fields = {path for path, found in keys.items() if found <= LEAF_KEYS}
+        """Objects that the notation would take for a field."""
         self._renamed: dict[str, str] = {}
         self.root: Any = None
 
@@ -259,16 +290,18 @@ class PayloadTree:
         if self.root is None:
             self.root = {} if isinstance(values.path[0], str) else []
         node = self.root
-        for part, following in zip(values.path, values.path[1:], strict=False):
-            node = _child(node, self._key(part, values), [] if isinstance(following, int) else {})
+        for place, following in enumerate(values.path[1:]):
+            node = _child(node, self._key(place, values), [] if isinstance(following, int) else {})
         written = {"from": said, "optional": True} if may_lack and isinstance(said, str) else said
-        _child(node, self._key(values.path[-1], values), written)
+        _child(node, self._key(len(values.path) - 1, values), written)
 
-    def _key(self, part: str | int, values: PayloadValues) -> str | int:
+    def _key(self, place: int, values: PayloadValues) -> str | int:
+        part = values.path[place]
         if isinstance(part, int):
             return part
         is_shared = len(values.series) >= 2
-        if is_known_key(part) or (is_harmless_key(part) and is_shared and not self._is_one):
+        is_notation = part in _NOTATION or values.path[:place] in self._like_fields
+        if not is_notation and (is_known_key(part) or (is_harmless_key(part) and is_shared and not self._is_one)):
             return part
         return self._renamed.setdefault(part, f"key{len(self._renamed) + 1}")
 

@@ -14,7 +14,7 @@ MAX_PAYLOAD = 1 << 16
 MAX_LEAVES = 100
 _MAX_DEPTH = 16
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_LARGEST = 1e12
+_LARGEST = 1e19
 
 
 def take_apart(payload: bytes) -> Leaves:
@@ -52,9 +52,9 @@ def _plain(text: str) -> Scalar:
 
 
 def _scalar(value: Any) -> Scalar:
-    """Return a value of JSON; a number that no field of ours can be is none."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) <= _LARGEST:
-        return value if abs(value) < 1e19 else None
+    """Return a value of JSON; a number with more than 64 bits is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) < _LARGEST:
+        return None
     return value  # type: ignore[no-any-return]
 
 

@@ -45,9 +45,14 @@ def _field_lines(one: FieldComparison) -> Iterator[str]:
 
 
 def _numbers(found: Moments) -> str:
-    cells = [f" {value:>9.5g}" for value in (found.low, found.high, found.mean, found.deviation)]
+    cells = [f" {_short(value):>9}" for value in (found.low, found.high, found.mean, found.deviation)]
     lag = "–" if found.lags[0] is None else f"{found.lags[0]:.2f}"
     return "".join(cells) + f" {lag:>6}"
+
+
+def _short(value: float) -> str:
+    text = f"{value:.5g}"
+    return text if len(text) <= 9 else f"{value:.2g}"
 
 
 def _wrapped(lines: Sequence[str], before: str) -> Iterator[str]:

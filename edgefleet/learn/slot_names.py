@@ -5,12 +5,14 @@ from edgewire.dialects.values import Path
 
 _TAKEN = words_of(
     """
+    abs sqrt exp log log10 sin cos tan tanh floor ceil sign round min max clip where hypot pi and or not if else in
+    true false none
     device_id timestamp boot seq kind event_type source id site faults split label date run_id firmware
     battery_pct uptime_s rssi_dbm supply_v network_delay_ms local_time local_weekday local_time_slot online part
     n mac tail
     """
 )  # fmt: skip
-"""What every message, device or export has, and names that stand in braces."""
+"""What every message, device or export has, names that stand in braces, and words of formulas."""
 
 
 def is_taken(name: str) -> bool:

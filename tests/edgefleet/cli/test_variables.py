@@ -21,7 +21,7 @@ WITHOUT = {
     "plot": {"--out", "--from", "--to", "--labels"},
     "fit": {"--out", "--longitude", "--altitude"},
     "learn": {
-        *("--out", "--for", "--topics", "--count", "--scale"),
+        *("--out", "--for", "--topics", "--count", "--scale", "--report"),
         *("--ca-file", "--insecure", "--alpn", "--header", "--headers-file", "--subprotocol"),
     },
     "schema": {"--asyncapi"},

@@ -102,3 +102,27 @@ def test_the_summary_fits_a_terminal(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()[:-1]
     assert max(map(len, lines)) <= 80
     assert any(line.split()[:2] == ["load", "captured"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("report.html", "<td>load</td><td>noise, over"),
+        ("report.md", "| load | noise, over"),
+        ("report.json", '"name": "load"'),
+    ],
+)
+def test_the_summary_as_a_file(name: str, said: str, tmp_path: Path) -> None:
+    capture = write_lines(tmp_path / "capture.jsonl", pumps())
+    result = learn(capture, "--out", tmp_path / "fleet.yaml", "--report", tmp_path / name)
+    assert result.exit_code == 0
+    written = (tmp_path / name).read_text()
+    assert said in written
+    assert "works/{site}/{id}/state" in written
+
+
+def test_a_report_of_another_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    capture = write_lines(tmp_path / "capture.jsonl", pumps(count=2))
+    result = learn(capture, "--out", tmp_path / "fleet.yaml", "--report", tmp_path / "report.pdf")
+    assert "write FILE.html, FILE.md or FILE.json" in str(result.exception)
+    assert not (tmp_path / "fleet.yaml").exists()

@@ -47,9 +47,11 @@ def household() -> list[Row]:
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_nothing_private_is_copied(options: tuple[str, ...], tmp_path: Path) -> None:
     capture = write_lines(tmp_path / "capture.jsonl", household(), pumps(count=2))
-    result = learn(capture, "--out", tmp_path / "fleet.yaml", *options)
+    reports = [tmp_path / f"report.{suffix}" for suffix in ("html", "json")]
+    result = learn(capture, "--out", tmp_path / "fleet.yaml", "--report", reports[bool(options)], *options)
     assert result.exit_code == 0, result.output
-    told = ((tmp_path / "fleet.yaml").read_text() + result.output).lower()
+    written = [path.read_text() for path in (tmp_path / "fleet.yaml", reports[bool(options)])]
+    told = "".join([*written, result.output]).lower()
     assert [canary for canary in CANARIES if canary.lower() in told] == []
     assert "temp" in told
 
