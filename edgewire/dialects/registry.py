@@ -13,6 +13,7 @@ from edgewire.dialects.homie import HomieDecoder, HomieEncoder, HomieOptions
 from edgewire.dialects.influx import InfluxDecoder, InfluxEncoder, InfluxOptions
 from edgewire.dialects.lorawan_tts import TheThingsStackDecoder, TheThingsStackOptions
 from edgewire.dialects.lorawan_tts_encoder import TheThingsStackEncoder
+from edgewire.dialects.meshtastic import MeshtasticDecoder, MeshtasticOptions
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
 from edgewire.dialects.ruuvi_gateway import RuuviGatewayDecoder, RuuviGatewayOptions
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
@@ -83,6 +84,7 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 is_platform=True,
             ),
             Dialect("ruuvi-gateway", RuuviGatewayOptions, RuuviGatewayDecoder, is_platform=True),
+            Dialect("meshtastic", MeshtasticOptions, MeshtasticDecoder, is_platform=True),
         )
     }
 )

@@ -53,6 +53,12 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         b'{"data":"1BFF99040512FCFFFFFFFF0004FFFC040CAC364200CDCBB8334C884F"}',
         {"temperature_c": 24.3},
     ),
+    "meshtastic": (
+        "meshtastic",
+        "msh/EU_868/2/json/LongFast/!7efeee00",
+        b'{"from":305419896,"type":"telemetry","payload":{"temperature":21.5}}',
+        {"temperature_c": 21.5},
+    ),
     "own": (OWN, "plant/dev-1/state", b'{"t":59}', {"temperature_c": 15.0}),
 }
 DISCOVERY = '{"dev_cla":"temperature","unit_of_meas":"°F","stat_t":"porch/sensor/out/state","dev":{"ids":"porch"}}'
