@@ -28,7 +28,8 @@ Row = tuple[str, int, dict[str, Any]]
 def ran(group: dict[str, Any], **changes: Any) -> tuple[RunRecord, list[Row]]:
     """The record of a run of two devices, and what of it is in a sink: name, arrival, fields."""
     plain = {"kind": "bme280", "count": 2, "interval": "2s", "id": "d-{n}"}
-    scenario = Scenario.model_validate({"seed": 5, "devices": [plain | group]})
+    # A room of the first world changes with each reading: a value tells which one it is.
+    scenario = Scenario.model_validate({"seed": 5, "world": 1, "devices": [plain | group]})
     line = Timeline(scenario, NOON_MS, in_dialects=True)
     batch, seqs, rows = line.batch(NOON_MS, NOON_MS + SPAN_MS), {}, []
     for device, due_ms, seq, payload in zip(batch.device, batch.due_ms, batch.seq, batch.payload, strict=True):
