@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from devices.world.random import Floats, Ints
+from edgefleet.learn.daily_course import course_at, course_points, daily_course
 from edgefleet.learn.moments import measure
 from edgefleet.learn.noise_fit import fit_noise
 from edgewire.config import duration_text
@@ -69,7 +70,7 @@ def number_model(name: str, series: Sequence[Series], interval_ms: int) -> Field
         return grown
     if len(set(values)) <= _MOST_CHOICES and not decimals and len(values) >= 5 * len(set(values)):
         return choice_model(name, series, interval_ms, [significant(one, 3) for one in sorted(set(values))])
-    return _noise(name, columns, decimals, interval_ms)
+    return _with_day(name, series, columns, decimals, interval_ms)
 
 
 def _constant_of_each(name: str, columns: Sequence[Floats], decimals: int) -> FieldModel:
@@ -105,6 +106,31 @@ def _keeps_on(columns: Sequence[Floats]) -> bool:
     """Return whether it grows in each device that is long enough to tell."""
     told = [one for one in columns if len(one) >= 4]
     return bool(told) and sum(one[-1] > one[0] for one in told) >= 0.6 * len(told)
+
+
+def _with_day(
+    name: str, series: Sequence[Series], columns: Sequence[Floats], decimals: int, interval_ms: int
+) -> FieldModel:
+    """Return noise, about a course of the day where one was seen."""
+    course = daily_course(series)
+    if course is None:
+        return _noise(name, columns, decimals, interval_ms)
+    told = [(times, values) for times, values in series if len(values)]
+    left = [one - course_at(course, times) for one, (times, _) in zip(columns, told, strict=True)]
+    noise = _noise(f"{name}_noise", left, _MOST_DECIMALS, interval_ms)
+    own = noise.configs[f"{name}_noise"]
+    own = {key: value for key, value in own.items() if key not in ("min", "max", "decimals")} | {"hidden": True}
+    every = np.concatenate(columns)
+    bounds = _bounds(every, float(every.min()), float(every.max()), decimals)
+    return FieldModel(
+        noise.configs
+        | {
+            f"{name}_noise": own,
+            f"{name}_day": {"profile": {"points": course_points(course)}, "hidden": True},
+            name: {"formula": f"{name}_day + {name}_noise", "decimals": decimals} | bounds,
+        },
+        f"a course of the day, and {noise.says}",
+    )
 
 
 def _noise(name: str, columns: Sequence[Floats], decimals: int, interval_ms: int) -> FieldModel:

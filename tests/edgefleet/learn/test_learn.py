@@ -1,5 +1,7 @@
 """`edgefleet learn`: what devices say becomes a scenario whose devices say the like."""
 
+import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,22 @@ def test_the_summary_fits_a_terminal(tmp_path: Path) -> None:
     lines = result.stdout.splitlines()[:-1]
     assert max(map(len, lines)) <= 80
     assert any(line.split()[:2] == ["load", "captured"] for line in lines)
+
+
+def test_a_course_of_the_day_is_learned_where_two_days_were_seen(tmp_path: Path) -> None:
+    rng = random.Random(8)
+    rows = [(BEGIN_MS + at * 1_800_000, f"roof/r{number}1/sun",
+             b"%.1f" % (max(0.0, math.sin((at / 2 + 6) / 24 * 2 * math.pi)) * 500 + rng.gauss(20, 5)))
+            for number in range(4) for at in range(3 * 48)]  # fmt: skip
+    report, scenario = learned(tmp_path, rows)
+    fields = scenario["kinds"]["device1"]["fields"]
+    points = fields["sun_day"]["profile"]["points"]
+    # The capture begins at noon: it is highest at 12, and nothing at midnight.
+    assert points["12:30"] > points["00:30"] + 300
+    (sun,) = report["groups"][0]["fields"]
+    captured, emulated = sun["captured"], sun["emulated"]
+    assert emulated["mean"] == pytest.approx(captured["mean"], rel=0.1)
+    assert emulated["lag_1"] == pytest.approx(captured["lag_1"], abs=0.05)
 
 
 @pytest.mark.parametrize(
