@@ -1,7 +1,7 @@
 """Learns a scenario of what an installation says: messages in, a fleet of as many devices as one likes out.
 
-In the order in which data flows: `messages` and `capture` bring what was heard, `recognition` finds the dialects,
-`topics` the devices of the rest, `payloads` where their values stand, `intervals` when they speak, `field_models` what
-makes each value (by `moments`), `scenario_writer` writes it down, and `comparison` sets both side by side. `privacy`
-says which words of the installation may be in any of it.
+In the order in which data flows: `capture` and `listening` bring what was heard, `recognition` finds the dialects,
+`topics` the devices of the rest, `payloads` and `payload_mapping` where their values stand, `intervals` when they
+speak, `field_models` what makes each value (by `moments`), `scenario_writer` writes it down, and `comparison` sets both
+side by side. `privacy` says which words of the installation may be in any of it.
 """

@@ -7,7 +7,9 @@ from typing import Any
 from edgefleet.learn.intervals import Beat, learn_beat, split_by_beat
 from edgefleet.learn.learned import LearnedFleet, LearnedGroup, LearnedPart
 from edgefleet.learn.messages import CapturedMessage, Heard, UnusedMessages
-from edgefleet.learn.payload_mapping import LearnedField, MappingLearner, PayloadTree, PayloadValues, values_by_path
+from edgefleet.learn.payload_mapping import LearnedField, MappingLearner
+from edgefleet.learn.payload_tree import PayloadTree
+from edgefleet.learn.payload_values import PayloadValues, values_by_path
 from edgefleet.learn.payloads import take_apart
 from edgefleet.learn.recognition import NATIVE, find_discovery, recognise_dialects, recognise_native
 from edgefleet.learn.seen import SeenGroup, SeenSlot
@@ -32,7 +34,7 @@ def learn_fleet(heard: Heard) -> LearnedFleet:
     groups = [*natives, *spoken]
     described, messages = find_discovery(messages, unused)
     parsed = _parsed(messages, unused)
-    own = group_by_topics(parsed, unused)
+    own = group_by_topics(parsed)
     for group in own:
         group.has_discovery = _is_described(group, described)
     fleet = LearnedFleet([], 1, heard.read, _seconds(heard.messages), unused, stopped_at=heard.stopped_at)

@@ -1,7 +1,7 @@
 """Learns the payload of a topic: a mapping as a format of one's own has it, and what makes each value in it."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,19 +17,14 @@ from edgefleet.learn.field_models import (
     number_model,
     state_model,
 )
+from edgefleet.learn.payload_values import PayloadValues
 from edgefleet.learn.privacy import (
     KNOWN_WORDS,
-    is_harmless_key,
     is_harmless_word,
-    is_known_key,
     is_sensitive_key,
     words_of,
 )
-from edgefleet.learn.seen import Scalar, SeenMessage
 from edgefleet.learn.slot_names import FieldNames
-from edgewire.dialects.own_format import LEAF_KEYS
-from edgewire.dialects.reading_lists import EACH
-from edgewire.dialects.values import Path
 
 _MOST_TEXTS = 12
 _NEAR_MS = 2 * 86_400_000
@@ -40,8 +35,6 @@ _COUNTS = words_of(
     """
 )
 _MADE_UP_LATITUDE, _MADE_UP_LONGITUDE = 48.8566, 2.3522
-_NOTATION = frozenset({"from", "const", EACH})
-"""Keys that mean something in the notation of payloads, whatever stands beside them."""
 _POSITIONS: Mapping[str, float] = {
     **dict.fromkeys(("lat", "latitude"), _MADE_UP_LATITUDE),
     **dict.fromkeys(("lon", "lng", "long", "longitude"), _MADE_UP_LONGITUDE),
@@ -57,56 +50,6 @@ class LearnedField:
     says: str
     captured: list[Floats] = field(default_factory=list)
     """The numbers of each device; none of what is no number, or may not be told."""
-
-
-@dataclass(slots=True)
-class PayloadValues:
-    """Holds what stands at one place of the payloads of a topic."""
-
-    path: Path
-    series: dict[str, Series]
-    """By device, without what is missing."""
-    present: float
-    """The share of messages that have it."""
-
-    @property
-    def values(self) -> list[Scalar]:
-        """Return all values."""
-        return [value for _, told in self.series.values() for value in told]
-
-
-def values_by_path(told: Mapping[str, Sequence[SeenMessage]]) -> list[PayloadValues]:
-    """Return what stands at each place, in the order of the payloads; places within another value are left out."""
-    counts: Counter[Path] = Counter()
-    total = 0
-    for messages in told.values():
-        total += len(messages)
-        for message in messages:
-            counts.update(message.leaves.keys())
-    found = []
-    for path in _consistent(counts):
-        series: dict[str, Series] = {}
-        for device, messages in told.items():
-            rows = [(one.at_ms, one.leaves[path]) for one in messages if one.leaves.get(path) is not None]
-            if rows:
-                series[device] = np.array([at for at, _ in rows], dtype=np.int64), [value for _, value in rows]
-        known = sum(len(told) for _, told in series.values())
-        found.append(PayloadValues(path, series, known / total))
-    return found
-
-
-def _consistent(counts: Counter[Path]) -> list[Path]:
-    """Return the places that can be in one payload: where some have an object and others a list, those of the most."""
-    children: dict[Path, Counter[type]] = defaultdict(Counter)
-    for path, count in counts.items():
-        for size in range(len(path)):
-            children[path[:size]][type(path[size])] += count
-    usual = {path: kinds.most_common(1)[0][0] for path, kinds in children.items()}
-    return [
-        path
-        for path in counts
-        if path not in children and all(type(path[size]) is usual[path[:size]] for size in range(len(path)))
-    ]
 
 
 class MappingLearner:
@@ -265,57 +208,3 @@ def _moved(values: PayloadValues, to: float) -> PayloadValues:
         for device, (times, told) in values.series.items()
     }
     return PayloadValues(values.path, series, values.present)
-
-
-class PayloadTree:
-    """Puts what stands at each place together to a payload."""
-
-    def __init__(self, device_count: int, paths: Iterable[Path]) -> None:
-        """Keep keys that are harmless; those of one device alone have to be known words."""
-        self._is_one = device_count < 2
-        keys: dict[Path, set[object]] = defaultdict(set)
-        for path in paths:
-            for size in range(len(path)):
-                keys[path[:size]].add(path[size])
-        self._like_fields = {path for path, found in keys.items() if found <= LEAF_KEYS}
-        """Objects that the notation would take for a field."""
-        self._renamed: dict[str, str] = {}
-        self.root: Any = None
-
-    def put(self, values: PayloadValues, said: Any, *, may_lack: bool) -> None:
-        """Put what is said at a place."""
-        if not values.path:
-            self.root = said
-            return
-        if self.root is None:
-            self.root = {} if isinstance(values.path[0], str) else []
-        node = self.root
-        for place, following in enumerate(values.path[1:]):
-            node = _child(node, self._key(place, values), [] if isinstance(following, int) else {})
-        written = {"from": said, "optional": True} if may_lack and isinstance(said, str) else said
-        _child(node, self._key(len(values.path) - 1, values), written)
-
-    def _key(self, place: int, values: PayloadValues) -> str | int:
-        part = values.path[place]
-        if isinstance(part, int):
-            return part
-        is_shared = len(values.series) >= 2
-        is_notation = part in _NOTATION or values.path[:place] in self._like_fields
-        if not is_notation and (is_known_key(part) or (is_harmless_key(part) and is_shared and not self._is_one)):
-            return part
-        return self._renamed.setdefault(part, f"key{len(self._renamed) + 1}")
-
-    @property
-    def renamed(self) -> int:
-        """Return how many keys were replaced."""
-        return len(self._renamed)
-
-
-def _child(node: Any, part: str | int, new: Any) -> Any:
-    if isinstance(node, list):
-        while len(node) <= int(part):
-            node.append(None)
-        if node[int(part)] is None:
-            node[int(part)] = new
-        return node[int(part)]
-    return node.setdefault(str(part), new)

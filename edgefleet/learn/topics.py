@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from edgefleet.learn.messages import CapturedMessage, UnusedMessages
+from edgefleet.learn.messages import CapturedMessage
 from edgefleet.learn.privacy import KNOWN_WORDS, looks_like_an_id, words_of
 from edgefleet.learn.seen import Leaves, SeenGroup, SeenMessage, SeenSlot
 from edgewire.dialects.values import Path
@@ -39,7 +39,7 @@ class _Place(NamedTuple):
     site: str
 
 
-def group_by_topics(messages: Sequence[ParsedMessage], unused: UnusedMessages) -> list[SeenGroup]:
+def group_by_topics(messages: Sequence[ParsedMessage]) -> list[SeenGroup]:
     """Return groups of devices that say the same on topics alike."""
     by_topic: dict[Levels, list[ParsedMessage]] = defaultdict(list)
     for message in messages:
