@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from devices.declared.config import LARGEST, MAX_CHOICES
-from devices.world.random import Floats, Ints
+from devices.world.random import Floats
 from edgefleet.learn.field_models import (
     Configs,
     Series,
@@ -19,8 +19,7 @@ from edgefleet.learn.field_models import (
 )
 from edgefleet.learn.payload_values import PayloadValues
 from edgefleet.learn.privacy import (
-    KNOWN_WORDS,
-    is_harmless_word,
+    is_known_text,
     is_sensitive_key,
     words_of,
 )
@@ -122,7 +121,7 @@ class MappingLearner:
         if len(distinct) > _MOST_TEXTS:
             self._remarks["texts were replaced: free text is never copied"] += 1
             return self._constant_text(values, "text")
-        shown = self._shown(distinct, texts)
+        shown = self._shown(distinct)
         series: dict[str, Series] = {
             device: (times, [shown[text] for text in told]) for device, (times, told) in texts.items()
         }
@@ -143,13 +142,11 @@ class MappingLearner:
         name = self._names.take(values.path)
         return self._field(name, {name: {"constant": text}}, "constant", values, [])
 
-    def _shown(self, distinct: Sequence[str], texts: Mapping[str, tuple[Ints, list[str]]]) -> dict[str, str]:
-        """Return what stands for each text: itself where it is harmless and several devices say it."""
+    def _shown(self, distinct: Sequence[str]) -> dict[str, str]:
+        """Return what stands for each text: itself where states have such words."""
         shown = {}
         for text in distinct:
-            said_by = sum(text in told for _, told in texts.values())
-            is_shared = said_by >= 2 and said_by >= len(texts) / 3
-            if text.lower() in KNOWN_WORDS or (is_shared and is_harmless_word(text)):
+            if is_known_text(text):
                 shown[text] = text
             else:
                 shown[text] = f"text-{len(shown) + 1}"

@@ -1,7 +1,7 @@
 """Says which words of an installation may be copied: those that tell nobody's name, place or secret by their shape.
 
-Free text is never copied. What may be is a short word of letters, under a key that is not of a person, an account or a
-network, and said by several devices.
+Free text is never copied: of texts, only words that states of devices have, under a key that is not of a person, an
+account or a network. Levels of topics and keys stay where several devices share them, as who receives them rests on them.
 """
 
 import re
@@ -33,6 +33,7 @@ _LONG_NUMBER = re.compile(r"[0-9]{4,}")
 _HEX = re.compile(r"(?=[a-fA-F-]*[0-9])(?:[0-9a-fA-F]{2}[:-]?){4,}")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{5,}", re.IGNORECASE)
 _LONGEST_WORD = 24
+_LONGEST_TEXT = 40
 
 KNOWN_WORDS = words_of(
     """
@@ -47,6 +48,11 @@ KNOWN_WORDS = words_of(
     pm noise level flow speed rpm vibration weight distance position location latitude longitude lat lon lng alt
     altitude gps signal rssi snr uptime count counter total min max mean average timestamp time ts epoch seq
     sequence id device devices deviceid node nodes unit units type version fw firmware channel channels zone
+    pumping filling draining rinsing washing spinning brewing drying cleaning cooking printing moving turning
+    rising falling opening closing locking unlocking waiting pending queued paused resumed complete completed done
+    finished failed failure success updating booting sleeping awake home not and stable steady sunny cloudy rainy
+    rain snow clear hot cold warm wet dirty critical info debug healthy degraded maintenance service remote local
+    master primary
     tele stat cmnd result config air water soil door window pump valve motor meter meters plant line machine
     area factory building floor room outdoor indoor weather iot mqtt v1 v2 v3 api public uplink dev things meta
     metadata payload object objects params c f k pa hpa kpa mbar bar pct percent ppm ppb w kw wh kwh v mv a ma
@@ -62,6 +68,12 @@ def is_sensitive_key(key: str) -> bool:
     if any(part in small for part in _SENSITIVE_INSIDE):
         return True
     return any(part.lower() in _SENSITIVE for part in _PARTS.findall(key))
+
+
+def is_known_text(text: str) -> bool:
+    """Return whether a text is made of words of states, at most three, as `not_ready` is."""
+    parts = re.split("[ _-]", text.lower()) if len(text) <= _LONGEST_TEXT else []
+    return 0 < len(parts) <= 3 and all(part in KNOWN_WORDS for part in parts)
 
 
 def is_harmless_word(text: str) -> bool:

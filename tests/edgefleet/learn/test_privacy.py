@@ -5,7 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from edgefleet.learn.privacy import is_harmless_key, is_harmless_word, is_sensitive_key
+from edgefleet.learn.privacy import is_harmless_key, is_harmless_level, is_known_text, is_sensitive_key
 from tests.edgefleet.learn.installation import BEGIN_MS, Row, learn, pumps, write_lines
 
 CANARIES = [
@@ -66,14 +66,26 @@ def test_nothing_private_is_in_an_error(tmp_path: Path) -> None:
     assert [canary for canary in CANARIES if canary.lower() in told] == []
 
 
-@pytest.mark.parametrize("word", ["running", "IDLE", "Online", "half-open", "eco"])
-def test_words_of_states_are_harmless(word: str) -> None:
-    assert is_harmless_word(word)
+@pytest.mark.parametrize("text", ["running", "IDLE", "Online", "not_ready", "eco", "heat pump on"])
+def test_words_of_states_are_copied(text: str) -> None:
+    assert is_known_text(text)
 
 
-@pytest.mark.parametrize("word", ["Alice", "xkqzjwpf", "a1b2", "two words", "me@example.org", "x" * 30, "", "Zoë"])
-def test_other_texts_are_not(word: str) -> None:
-    assert not is_harmless_word(word)
+@pytest.mark.parametrize(
+    "text", ["Alice", "alice", "open alice", "xkqzjwpf", "me@example.org", "on " * 20, "", "-", "Zoë"]
+)
+def test_other_texts_are_not(text: str) -> None:
+    assert not is_known_text(text)
+
+
+@pytest.mark.parametrize("level", ["works", "cellar-north", "plant_2"])
+def test_plain_words_may_be_levels_of_topics(level: str) -> None:
+    assert is_harmless_level(level)
+
+
+@pytest.mark.parametrize("level", ["Alice", "xkqzjwpf", "4711081512", "me@example.org", "x" * 30, "Zoë"])
+def test_other_levels_may_not(level: str) -> None:
+    assert not is_harmless_level(level)
 
 
 @pytest.mark.parametrize(
