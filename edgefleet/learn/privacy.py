@@ -1,7 +1,8 @@
 """Says which words of an installation may be copied: those that tell nobody's name, place or secret by their shape.
 
 Free text is never copied: of texts, only words that states of devices have, under a key that is not of a person, an
-account or a network. Levels of topics and keys stay where several devices share them, as who receives them rests on them.
+account or a network. Levels of topics and keys stay where several devices share them, as who receives them rests on
+them.
 """
 
 import re
