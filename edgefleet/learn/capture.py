@@ -29,6 +29,8 @@ class HeardLimits:
 
     messages: int = 1_000_000
     payload_bytes: int = 256 << 20
+    file_bytes: int = 1 << 30
+    """Of a file, whatever its lines are: what is no capture may have no end."""
     topics: int = 100_000
 
 
@@ -75,12 +77,16 @@ def read_capture(path: Path, limits: HeardLimits) -> Heard:
     taken = MessageCollector(limits)
     try:
         with path.open("rb") as file:
-            number = 0
+            number = read = 0
             while line := file.readline(MAX_LINE + 1):
                 number += 1
+                read += len(line)
                 place = f"{path.name}:{number}"
+                if read > limits.file_bytes:
+                    taken.found.stopped_at = f"{limits.file_bytes:,} bytes of the file"
+                    break
                 if len(line) > MAX_LINE:
-                    _skip_line(file, line)
+                    read += _skip_line(file, line, limits.file_bytes)
                     _refuse(taken, f"the line has more than {MAX_LINE:,} bytes", place)
                 elif line.strip() and not _take_line(taken, line, place):
                     break
@@ -103,10 +109,13 @@ def _take_line(taken: MessageCollector, line: bytes, place: str) -> bool:
     return taken.add(message, place)
 
 
-def _skip_line(file: BinaryIO, begun: bytes) -> None:
-    """Read on to the end of a line that is too long, a part of it at a time."""
-    while begun and not begun.endswith(b"\n"):
+def _skip_line(file: BinaryIO, begun: bytes, most: int) -> int:
+    """Read on to the end of a line that is too long, a part of it at a time; return how much that was."""
+    skipped = 0
+    while begun and not begun.endswith(b"\n") and skipped <= most:
         begun = file.readline(MAX_LINE)
+        skipped += len(begun)
+    return skipped
 
 
 def read_line(line: bytes) -> CapturedMessage:

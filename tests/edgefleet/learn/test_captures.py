@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from edgefleet.learn.capture import HeardLimits, read_capture
 from tests.edgefleet.learn.installation import learn, pumps, write_lines
 
 GOOD = b'{"time":1772452800,"topic":"a/d1/t","payload":{"t":20.5}}\n'
@@ -35,6 +36,15 @@ def test_what_is_no_message_is_counted_with_its_line(line: bytes, reason: str, t
     if "payload is" not in said and "nested" not in said:
         assert "capture.jsonl:2" in said
     assert not (tmp_path / "fleet.yaml").exists()
+
+
+@pytest.mark.parametrize("line", [b"x" * 3_000_000, GOOD * 2000])
+def test_a_file_without_an_end_has_one(line: bytes, tmp_path: Path) -> None:
+    capture = tmp_path / "capture.jsonl"
+    capture.write_bytes(GOOD + line + b"\n" + GOOD)
+    heard = read_capture(capture, HeardLimits(file_bytes=100_000))
+    assert heard.stopped_at == "100,000 bytes of the file"
+    assert 1 <= len(heard.messages) <= 100_000 // len(GOOD)
 
 
 def test_a_time_that_goes_back(tmp_path: Path) -> None:
