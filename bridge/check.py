@@ -22,7 +22,9 @@ from bridge.service import build_components
 from bridge.sinks.base import Sink
 from bridge.source.advice import expiry_warning, password_warning, subscription_warnings
 from bridge.source.sessions import dialling, effective_filters, probe_config, subscriptions, tls_context
+from bridge.source.sparkplug_host import BIRTH_PREFIX, SparkplugHost
 from bridge.spool.message import SpooledMessage
+from bridge.spool.sqlite import read_notes
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
@@ -189,6 +191,9 @@ def preview_route(config: BridgeConfig, topic: str, payload: bytes) -> dict[str,
     messages = [SpooledMessage(1, now_ms, topic, payload, 1, False, False)]
     if (splitter := make_splitter(config.formats)) is not None:
         messages = splitter.split_messages(messages)
+    births = SparkplugHost(read_notes(config.spool.path, BIRTH_PREFIX), SystemClock())
+    births.configure(config.formats)
+    messages = births.name_metrics(messages)
     subscribed = any(filter_matches(one, topic) for one in config.filters)
     result: dict[str, Any] = {"topic": topic, "subscribed": subscribed}
     if len(messages) == 1:

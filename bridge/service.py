@@ -29,6 +29,7 @@ from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
 from bridge.sinks.registry import SINKS
 from bridge.source.failover import FailoverSource
+from bridge.source.sparkplug_host import BIRTH_PREFIX, SparkplugHost
 from bridge.spool.accounting import read_lag
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import CommitResult, Spool
@@ -92,11 +93,20 @@ class Bridge:
         self._sequence_monitor = SequenceMonitor(config, self._losses, clock)
         # Before the spool has the file to itself, in a thread of its own.
         self._descriptions = DeviceDescriptions(store)
+        self._sparkplug = SparkplugHost(store.list_metadata(BIRTH_PREFIX), clock, self._sequence_monitor)
         self._spool = Spool(store, config.spool, on_messages=self._on_messages, on_commit=self._on_commit, clock=clock)
         losses = self._losses
         self._source = FailoverSource(
-            config, self._spool, metrics, losses.record_session_lost, losses.record_first_session, clock, rng
+            config,
+            self._spool,
+            metrics,
+            losses.record_session_lost,
+            losses.record_first_session,
+            clock,
+            rng,
+            self._sparkplug,
         )
+        self._sparkplug.begin(self._spool)
         self._broker_stats = BrokerStatsMonitor(lambda: self._source.config, metrics, losses, rng)
         self._publisher = DeadLetterPublisher(lambda: self._source.config, self._spool, metrics, rng)
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness, self)

@@ -78,6 +78,9 @@ class SubscriptionConfig(Config):
             decoder = self.make_decoder()
         except (DialectError, ValueError) as error:
             raise located_error(("decode",), str(error)) from None
+        if is_shared(self.filter) and getattr(decoder, "has_births", False):
+            said = "is shared, and of it each member gets a part: births would come to one, and their data to another"
+            raise located_error(("filter",), f"{said}; leave the share of '{self.filter}' out")
         # Of a dialect it is a warning: its filters are of what is known of its devices.
         if isinstance(decoder, OwnFormatDecoder) and not any(
             overlap(self.plain_filter, one) for one in decoder.filters

@@ -6,13 +6,11 @@ units, and the broker sends a retained description again only to a new subscript
 
 import asyncio
 import secrets
-import sqlite3
-from contextlib import closing, suppress
 from pathlib import Path
 
 from bridge.routing.table import RouteTable
 from bridge.spool.spool import Spool
-from bridge.spool.sqlite import SpoolError, open_read_only
+from bridge.spool.sqlite import SpoolError, read_notes
 from bridge.spool.store import SpoolStore
 from edgewire import logs
 
@@ -30,14 +28,7 @@ log = logs.get("routing")
 
 def read_descriptions(path: Path) -> dict[str, str]:
     """Return what a spool has of what devices described, by topic, also beside a bridge that runs; mostly nothing."""
-    if not path.exists():
-        return {}
-    with closing(open_read_only(path)) as database, suppress(sqlite3.Error):
-        rows = database.execute(
-            "SELECT name, value FROM notes WHERE substr(name, 1, ?) = ?", (len(_PREFIX), _PREFIX)
-        ).fetchall()
-        return {name[len(_PREFIX) :]: value for name, value in rows}
-    return {}
+    return read_notes(path, _PREFIX)
 
 
 class DeviceDescriptions:

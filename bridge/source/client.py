@@ -24,6 +24,7 @@ from bridge.source.sessions import (
     subscriptions,
     tls_context,
 )
+from bridge.source.sparkplug_host import SparkplugHost
 from bridge.source.state import SourceState, SourceTrigger, next_source_state
 from bridge.source.subscriptions import METADATA_KEY, SubscriptionRecord
 from bridge.spool.spool import Spool
@@ -118,6 +119,7 @@ class MqttSource:
         *,
         keys: Sequence[str] = (METADATA_KEY,),
         watcher: SourceWatcher | None = None,
+        sparkplug: SparkplugHost | None = None,
     ) -> None:
         """Take the settings to connect with; `on_session_lost` is told the broker that has no session for us.
 
@@ -132,7 +134,8 @@ class MqttSource:
         self._clock = clock
         self._rng = rng
         self._backoff = Backoff(cap_s=30)
-        self._receiver = Receiver(spool, metrics, clock)
+        self._sparkplug = sparkplug
+        self._receiver = Receiver(spool, metrics, clock, sparkplug)
         self._subscriptions = SubscriptionRecord(spool, keys)
         self._watcher = watcher or SourceWatcher()
         self._link: Link | None = None
@@ -161,6 +164,8 @@ class MqttSource:
     def _go_on_with(self, config: BridgeConfig) -> None:
         self._config = config
         self._receiver.splitter = make_splitter(config.formats)
+        if self._sparkplug is not None:
+            self._sparkplug.configure(config.formats)
 
     def _note_subscriptions(self, config: BridgeConfig) -> None:
         self._subscription_warnings = subscription_warnings(config)
@@ -288,6 +293,8 @@ class MqttSource:
         while not self._lost.is_set():
             if self._state is SourceState.RECEIVING:
                 await self._unsubscribe_stale(link)
+                if self._sparkplug is not None:
+                    self._sparkplug.ask_for_births(link)
             elif self._state is SourceState.SUBSCRIBING and self._clock.monotonic() - since > patience_s:
                 self._metrics.subscribe_failures.labels("no_answer").inc()
                 self._refuse(link, f"broker {self._broker} has not answered the subscription within {patience_s:g} s")

@@ -18,6 +18,7 @@ from bridge.config import BridgeConfig
 from bridge.metrics import BridgeMetrics
 from bridge.source.client import MqttSource, SourceWatcher
 from bridge.source.sessions import tls_context
+from bridge.source.sparkplug_host import SparkplugHost
 from bridge.source.subscriptions import record_keys
 from bridge.spool.spool import Spool
 from bridge.spool.store import SpoolStore
@@ -49,6 +50,7 @@ class FailoverSource:
         on_first_session: Callable[[str], None],
         clock: Clock,
         rng: random.Random,
+        sparkplug: SparkplugHost | None = None,
     ) -> None:
         """Take the settings to connect with.
 
@@ -74,6 +76,7 @@ class FailoverSource:
                 rng,
                 keys=keys,
                 watcher=_Watcher(self, number),
+                sparkplug=sparkplug,
             )
             for number, (url, keys) in enumerate(zip(config.brokers, record_keys(config), strict=True))
         ]

@@ -1,7 +1,8 @@
 """Takes messages from the link into the spool, and sends their acknowledgements once they are there.
 
 PUBACK leaves in the order of receipt after the commit. Nothing is parsed here but what says several readings at once,
-which is taken apart. When the spool is full or far behind, reading stops, and the broker queues what is published.
+which is taken apart, and what can be read only by what came before it. When the spool is full or far behind, reading
+stops, and the broker queues what is published.
 """
 
 from collections import deque
@@ -11,6 +12,7 @@ from bridge import failpoints
 from bridge.message.reading_splitter import ReadingSplitter
 from bridge.message.user_properties import dump_properties
 from bridge.metrics import BridgeMetrics
+from bridge.source.sparkplug_host import SparkplugHost
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
 from edgewire import logs
@@ -26,7 +28,9 @@ log = logs.get("source")
 class Receiver:
     """Hands what the source receives to the spool, and acknowledges it once it is safe there."""
 
-    def __init__(self, spool: Spool, metrics: BridgeMetrics, clock: Clock) -> None:
+    def __init__(
+        self, spool: Spool, metrics: BridgeMetrics, clock: Clock, sparkplug: SparkplugHost | None = None
+    ) -> None:
         self.received = 0
         """Messages so far."""
         self.receive_maximum = 0
@@ -36,6 +40,7 @@ class Receiver:
         self.paused = False
         """Take nothing in, whatever the spool says."""
         self._spool = spool
+        self._sparkplug = sparkplug
         self._metrics = metrics
         self._clock = clock
         self._reading_paused = False
@@ -65,6 +70,8 @@ class Receiver:
             group.append(SpooledMessage(0, now_ms, topic, payload, qos, retain, dup, carried))
         if self.splitter is not None:
             group = self.splitter.split_messages(group)
+        if self._sparkplug is not None:
+            group = self._sparkplug.name_metrics(group, link)
         self.received += len(messages)
         self._uncommitted.append(self._clock.monotonic())
         self._spool.append_messages(group, partial(self._acknowledge, link, messages))

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -153,6 +153,18 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=_BUSY_S
     )
+
+
+def read_notes(path: Path, prefix: str) -> dict[str, str]:
+    """Return what a spool keeps under names that begin so, by the rest of the name, also beside a bridge that runs."""
+    if not path.exists():
+        return {}
+    with closing(open_read_only(path)) as database, suppress(sqlite3.Error):
+        rows = database.execute(
+            "SELECT name, value FROM notes WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
+        ).fetchall()
+        return {name[len(prefix) :]: value for name, value in rows}
+    return {}
 
 
 def open_shared(path: Path) -> sqlite3.Connection:

@@ -7,7 +7,7 @@ Synchronous, no threads, no asyncio: see `spool` for those.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -121,6 +121,15 @@ class SpoolStore:
         """Keep a text from run to run."""
         with translate_errors(self.path), self._transaction():
             self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def replace_metadata(self, texts: Mapping[str, str | None]) -> None:
+        """Keep several texts at once, and forget those that are None."""
+        with translate_errors(self.path), self._transaction():
+            for name, value in texts.items():
+                if value is None:
+                    self._database.execute("DELETE FROM notes WHERE name = ?", (name,))
+                else:
+                    self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def list_metadata(self, prefix: str) -> dict[str, str]:
         """Return what is kept under names that begin so, by the rest of the name."""

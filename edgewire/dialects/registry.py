@@ -18,6 +18,7 @@ from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnT
 from edgewire.dialects.ruuvi_gateway import RuuviGatewayDecoder, RuuviGatewayOptions
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
+from edgewire.dialects.sparkplug import SparkplugDecoder, SparkplugOptions
 from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
 from edgewire.dialects.zigbee2mqtt import Zigbee2MqttDecoder, Zigbee2MqttOptions
 from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
@@ -53,6 +54,7 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
             Dialect("shelly", ShellyOptions, ShellyDecoder, ShellyEncoder, interval_ms=60_000),
             Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder, OwnTracksEncoder, interval_ms=60_000),
             Dialect("senml", SenmlOptions, SenmlDecoder, SenmlEncoder, any_topic=True, is_platform=True),
+            Dialect("sparkplug", SparkplugOptions, SparkplugDecoder, is_platform=True),
             Dialect("influx", InfluxOptions, InfluxDecoder, InfluxEncoder, any_topic=True, is_platform=True),
             Dialect(
                 "cloudevents",

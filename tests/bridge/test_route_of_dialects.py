@@ -12,6 +12,7 @@ from bridge.source.advice import format_warnings
 from bridge.spool.store import SpoolStore
 from edgewire.clock import parse_ms
 from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.sparkplug_payload import SparkplugType, write_metric, write_payload
 
 OWN = {"topic": "plant/{id}/state", "payload": {"t": {"from": "temperature_c", "unit": "°F"}}}
 MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
@@ -27,6 +28,12 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         {"latitude": 48.1, "longitude": 11.5},
     ),
     "senml": ("senml", "any/topic", b'[{"bn":"x7/","n":"t","u":"Cel","v":21.5}]', {"temperature_c": 21.5}),
+    "sparkplug": (
+        "sparkplug",
+        "spBv1.0/G1/NDATA/N1",
+        write_payload(1_790_000_000_000, 1, [write_metric("temperature_c", SparkplugType.DOUBLE, 21.5)]),
+        {"temperature_c": 21.5},
+    ),
     "influx": ("influx", "any/topic", b"bme280,host=pi4 temperature_c=21.5", {"temperature_c": 21.5}),
     "cloudevents": (
         "cloudevents",

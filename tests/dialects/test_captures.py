@@ -15,7 +15,7 @@ from edgewire.mqtt.filters import filter_matches
 
 CAPTURES = Path(__file__).with_name("captures")
 RECEIVED_MS = 1_790_000_000_000
-KEYS = {"from", "before", "options", "topic", "payload", "retained", "zone", "error", "content_type", "user"} | {
+KEYS = {"from", "before", "options", "topic", "payload", "hex", "retained", "zone", "error", "content_type", "user"} | {
     "device", "role", "time", "at", "sensor", "values", "parts", "extra", "stale", "remarks"
 }  # fmt: skip
 
@@ -26,6 +26,10 @@ def captures() -> list[Any]:
         for file in sorted(CAPTURES.glob("*.yaml"))
         for number, entry in enumerate(yaml.safe_load(file.read_text()), 1)
     ]
+
+
+def payload_of(entry: dict[str, Any]) -> bytes:
+    return bytes.fromhex(entry["hex"]) if "hex" in entry else entry["payload"].encode()
 
 
 def arrival_of(entry: dict[str, Any]) -> Arrival:
@@ -40,8 +44,8 @@ def test_a_capture_is_decoded_right(dialect: str, entry: dict[str, Any]) -> None
     known = DIALECTS[dialect]
     decoder = known.decoder(known.options(**entry.get("options", {})))
     for earlier in entry.get("before", ()):
-        decoder.decode(earlier["topic"], earlier["payload"].encode(), arrival_of(entry))
-    payload = entry["payload"].encode()
+        decoder.decode(earlier["topic"], payload_of(earlier), arrival_of(entry))
+    payload = payload_of(entry)
     if "error" in entry:
         with pytest.raises(DialectError, match=re.escape(entry["error"])):
             decoder.decode(entry["topic"], payload, arrival_of(entry))

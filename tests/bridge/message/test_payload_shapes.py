@@ -16,7 +16,7 @@ from bridge.message.foreign import ForeignDecoder
 from bridge.message.payload_shapes import mark_payload
 from bridge.spool.message import SpooledMessage
 from edgewire.dialects.base import NumberForm, SteadyPayload
-from tests.dialects.test_captures import captures
+from tests.dialects.test_captures import captures, payload_of
 
 OWN = {
     "topic": "plant/{line}/{id}/state",
@@ -137,9 +137,9 @@ def test_these_payloads_have_a_shape(decode: Any, topic: str, payload: bytes, mo
 @pytest.mark.parametrize(("dialect", "entry"), captures())
 def test_captures_are_read_alike_however_often_they_come(dialect: str, entry: dict[str, Any]) -> None:
     decode: Any = {"dialect": dialect, **entry["options"]} if entry.get("options") else dialect
-    payload = entry["payload"].encode()
+    payload = payload_of(entry)
     other = _NUMBER.sub(lambda found: b"7.25" if b"." in found[0] else found[0], payload)
-    earlier = [(one["topic"], one["payload"].encode()) for one in entry.get("before", ())]
+    earlier = [(one["topic"], payload_of(one)) for one in entry.get("before", ())]
     agree(decode, entry["topic"], [payload, payload, other, payload, other, payload], earlier)
 
 
