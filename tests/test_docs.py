@@ -67,3 +67,14 @@ def test_the_picture_of_the_architecture_names_files_that_exist() -> None:
         for path in (*drawn, *named)
         if "KIND" not in str(path) and "NAME" not in str(path) and not path.exists()
     ] == []
+
+
+def test_what_security_names_is_tried() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in page.partition("## Who can reach what")[2].partition("\n## ")[0].splitlines() if "::" in line
+    ]
+    assert len(rows) > 10
+    for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", "\n".join(rows)):
+        assert re.search(rf"def {name}\(", (ROOT / "tests" / path).read_text(encoding="utf-8")), f"{path}::{name}"
+    assert all(row.rstrip("| ").endswith("`") for row in rows), "each line ends with a test"
