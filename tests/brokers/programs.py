@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +17,7 @@ from edgefleet.embedded.brokers import ANY_VERSION, MQTT_5, MQTT_311
 from edgefleet.embedded.process import temporary_folder
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
-from tests.services.kafka import cache_folder, copy_jars
+from tests.services.kafka import cache_folder, copy_jars, keep_in_cache
 
 MOCHI, AEDES, MOQUETTE, ARTEMIS = "2.7.9", "1.2.0", "0.17", "2.41.0"
 _HERE = Path(__file__).parent
@@ -105,9 +106,11 @@ def _aedes() -> ForeignBroker:
             made.mkdir()
             (made / "package.json").write_text(json.dumps({"private": True, "dependencies": {"aedes": AEDES}}))
             _fetch("npm", "install", "--prefix", str(made), "--no-fund", "--no-audit", "--ignore-scripts")
-            made.rename(modules)
-    # Node looks for modules beside the program.
-    server, port = Path(shutil.copy(_HERE / "aedes_server.mjs", modules)), free_port()
+            keep_in_cache(made, modules)
+    # Node looks for modules beside the program, which another process may be about to run.
+    server, port = modules / "aedes_server.mjs", free_port()
+    copied = Path(shutil.copy(_HERE / server.name, modules / f"{secrets.token_hex(6)}.mjs"))
+    copied.replace(server)
     return ForeignBroker([_program("node"), server, str(port)], folder=temporary_folder("aedes"), port=port)
 
 

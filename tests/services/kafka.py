@@ -104,9 +104,16 @@ def copy_jars(project: Path, jars: Path) -> None:
             raise ServiceUnavailable(
                 f"Maven could not fetch the jars of {project.name}: {result.stdout.strip()[-2000:]}"
             )
-        # All or nothing: another run may be filling the same cache.
-        if not jars.is_dir():
-            target.rename(jars)
+        keep_in_cache(target, jars)
+
+
+def keep_in_cache(made: Path, kept: Path) -> None:
+    """Give a folder that is complete its name in the cache, unless another process was quicker."""
+    try:
+        made.rename(kept)
+    except OSError:
+        if not kept.is_dir():
+            raise
 
 
 class KafkaProcess(Server):
