@@ -104,9 +104,13 @@ def test_protobuf_reads_what_is_written_and_it_is_read_again(
 
 @settings(max_examples=100)
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused_and_what_is_read_protobuf_reads_too(data: bytes) -> None:
+def test_any_bytes_are_refused_with_a_sentence_or_read_the_same_when_written_again(data: bytes) -> None:
     with contextlib.suppress(DialectError):
         read = read_payload(data)
+        written = [metric.written for metric in read.metrics]
+        again = read_payload(write_payload(read.timestamp, read.seq, written))
+        assert (again.timestamp, again.seq) == (read.timestamp, read.seq)
+        assert [metric.written for metric in again.metrics] == written
         for metric in read.metrics:
             with contextlib.suppress(DialectError):
                 metric_value(metric, metric.datatype, "x")
