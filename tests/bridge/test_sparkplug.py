@@ -70,15 +70,17 @@ class PahoNode:
             write_metric(None, T.DOUBLE, value, alias=number, timestamp=at_ms, says_datatype=False,
                          is_historical=is_historical)
             for number, value in enumerate(values, 1)
-        ], "/D")  # fmt: skip
+        ], "/D").wait_for_publish(10)  # fmt: skip
 
     def lose_one(self) -> None:
         self.seq = (self.seq + 1) % 256
 
-    def _publish(self, kind: str, metrics: list[bytes], device: str = "") -> None:
+    def _publish(self, kind: str, metrics: list[bytes], device: str = "") -> paho.MQTTMessageInfo:
+        """Hand a message to paho, whose thread sends it: a birth that is asked for is said in that thread, and waits
+        for nothing there."""
         payload = write_payload(_now_ms(), self.seq, metrics)
         self.seq = (self.seq + 1) % 256
-        self._client.publish(f"spBv1.0/{self.group}/{kind}/N{device}", payload).wait_for_publish(10)
+        return self._client.publish(f"spBv1.0/{self.group}/{kind}/N{device}", payload)
 
     def close(self) -> None:
         self._client.publish(f"spBv1.0/{self.group}/NDEATH/N", self._session(), qos=1).wait_for_publish(10)
