@@ -1,14 +1,21 @@
-"""Says what a failed TLS handshake means, and which setting to look at."""
+"""Makes the contexts of TLS, and says what a failed handshake means and which setting to look at."""
 
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgewire import logs
+from edgewire.errors import ConfigError
 
 _NO_TLS = ("wrong version number", "record layer failure", "unknown protocol", "http request", "packet length too long")
 """What OpenSSL says of an answer that is none of TLS."""
+
+_TOO_OLD = ("unsupported protocol", "protocol version")
+"""What OpenSSL says of a peer that speaks no version which we do: before our answer, and in the peer's alert."""
+
+OLDEST_VERSION = ssl.TLSVersion.TLSv1_2
+"""What a peer has to speak at least: RFC 8996 ends all before it."""
 
 _ALPN = re.compile(r"[!-~]{1,255}")
 
@@ -17,11 +24,14 @@ _told: set[str] = set()
 
 
 def client_context(ca_file: Path | None = None, *, alpn: Sequence[str] = (), insecure: bool = False) -> ssl.SSLContext:
-    """Return what to connect to a broker over TLS with: it trusts `ca_file`, or what the system trusts.
+    """Return what to connect to a server over TLS with: it trusts `ca_file`, or what the system trusts.
 
-    An `insecure` one takes any certificate, of anybody; that is said in the log, once. Raises `OSError`.
+    All of ours that speaks TLS does so by one of these: no version before `OLDEST_VERSION`. An `insecure` one takes any
+    certificate, of anybody; that is said in the log, once. Raises `OSError`.
     """
     context = ssl.create_default_context(cafile=ca_file)
+    # A system whose policy asks for more keeps it.
+    context.minimum_version = max(context.minimum_version, OLDEST_VERSION)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     if insecure:
@@ -31,6 +41,45 @@ def client_context(ca_file: Path | None = None, *, alpn: Sequence[str] = (), ins
             _told.add("insecure")
             log.warning("insecure: no certificate of a broker is checked, who is on the way can read and change all")
     return context
+
+
+class RenewedContext:
+    """Gives the context for the next connection: made anew where a certificate was renewed in its file.
+
+    Connections that are open go on with what they were made with.
+    """
+
+    def __init__(self, make: Callable[[], ssl.SSLContext], *files: Path | None) -> None:
+        """Make the first one, of these files; raises what `make` raises."""
+        self._make = make
+        self._files = tuple(file for file in files if file is not None)
+        self._states = self._look()
+        self._context = make()
+
+    def current(self) -> ssl.SSLContext:
+        """Return it. Where files have changed and cannot be used it is the earlier one, and the log says why, once."""
+        if (states := self._look()) != self._states:
+            # Those of before: what is written meanwhile is looked at again.
+            self._states = states
+            try:
+                self._context = self._make()
+            except (OSError, ConfigError) as error:
+                log.warning("renewed certificates cannot be used, the earlier ones stay", reason=str(error))
+            else:
+                log.info("certificates read again", files=[str(file) for file in self._files])
+        return self._context
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        return [file_state(file) for file in self._files]
+
+
+def file_state(file: Path) -> tuple[int, int, int] | None:
+    """Return what differs once a file, or what a link leads to, was written or replaced; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def check_tls_keys(
@@ -60,6 +109,8 @@ def explain_tls(error: BaseException, ca_file: str, plain: str) -> str | None:
     reason = (getattr(found, "reason", None) or str(found)).replace("_", " ").lower()
     if any(sign in reason for sign in _NO_TLS):
         return f"it speaks no TLS at this port: write {plain} or the port that does"
+    if any(sign in reason for sign in _TOO_OLD):
+        return f"it speaks no TLS that is still safe ({reason}): have it speak TLS 1.2 or 1.3"
     if "alert" in reason or "certificate required" in reason:
         return f"it ended the TLS handshake ({reason}): look at the certificate and key that are shown to it"
     return f"the TLS handshake failed ({reason}): look at {ca_file}, and at the certificate and key"

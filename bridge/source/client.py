@@ -20,6 +20,7 @@ from bridge.source.sessions import (
     effective_filters,
     ending_config,
     probe_config,
+    renewed_tls,
     session_config,
     subscriptions,
     tls_context,
@@ -156,7 +157,7 @@ class MqttSource:
         """Connect with these settings from the next time on."""
         self._go_on_with(config)
         self._broker = config.brokers[0]
-        self._tls = tls_context(config)
+        self._tls = renewed_tls(config)
         self._session = Session(session_config(config))
         self._receiver.receive_maximum = config.mqtt.receive_maximum
         self._note_subscriptions(config)
@@ -247,7 +248,7 @@ class MqttSource:
                     self._broker,
                     self._session,
                     self._on_events,
-                    tls=self._tls,
+                    tls=self._tls.current() if self._tls else None,
                     **dialling(self._config),
                 )
             except (ServiceUnavailable, BrokerRefused) as error:
@@ -585,7 +586,7 @@ class MqttSource:
             self._broker,
             session,
             lambda *_: None,
-            tls=self._tls,
+            tls=self._tls.current() if self._tls else None,
             **dialling(self._config),
         )
         await close_and_wait(link)

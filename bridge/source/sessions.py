@@ -9,7 +9,7 @@ from edgewire.errors import ConfigError
 from edgewire.link import WebHandshake
 from edgewire.mqtt import SessionConfig, Subscription
 from edgewire.mqtt.filters import covers, is_shared
-from edgewire.tls import client_context
+from edgewire.tls import RenewedContext, client_context
 
 _RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
 
@@ -96,11 +96,26 @@ def dialling(config: BridgeConfig) -> Dialling:
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:
     """Return the certificates to trust and to show at its first broker, if it names any. Raises `ConfigError`."""
-    mqtt, kind = config.mqtt, config.brokers[0].kind
-    if not kind.uses_tls:
-        return None  # another of the list may
-    if mqtt.ca_file is None and mqtt.certificate is None and not mqtt.insecure and not mqtt.alpn:
+    return _make_context(config) if _has_own_tls(config) else None
+
+
+def renewed_tls(config: BridgeConfig) -> RenewedContext | None:
+    """Return what gives each connection its `tls_context`, certificates that were renewed too. Raises `ConfigError`."""
+    if not _has_own_tls(config):
         return None
+    mqtt = config.mqtt
+    return RenewedContext(lambda: _make_context(config), mqtt.ca_file, mqtt.certificate, mqtt.key)
+
+
+def _has_own_tls(config: BridgeConfig) -> bool:
+    mqtt = config.mqtt
+    if not config.brokers[0].kind.uses_tls:
+        return False  # another of the list may
+    return bool(mqtt.ca_file or mqtt.certificate or mqtt.insecure or mqtt.alpn)
+
+
+def _make_context(config: BridgeConfig) -> ssl.SSLContext:
+    mqtt, kind = config.mqtt, config.brokers[0].kind
     try:
         context = client_context(mqtt.ca_file, alpn=mqtt.alpn if kind.takes_alpn else (), insecure=mqtt.insecure)
     except (OSError, ssl.SSLError) as error:

@@ -32,7 +32,7 @@ from edgewire.http_status import StatusClass, classify_status
 from edgewire.messages import BATCH_PATH
 from edgewire.redact import KnownSecrets, query_values
 from edgewire.service_url import split_http_url
-from edgewire.tls import explain_tls
+from edgewire.tls import client_context, explain_tls
 
 _BATCH_RECORDS = 2000
 _RETRIES = 7
@@ -90,8 +90,13 @@ class HttpUpload:
             raise ExportError(f"--upload: {error}") from None
         options = options or UploadOptions()
         is_ours = parts.path.rstrip("/").endswith(BATCH_PATH) or parts.path in ("", "/")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname or "", parts.port, timeout=options.timeout_s)
+        host, port, timeout_s = parts.hostname or "", parts.port, options.timeout_s
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = client_context()
+            self._connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+        else:
+            self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         path = BATCH_PATH if parts.path in ("", "/") else parts.path
         self._path = path + (f"?{parts.query}" if parts.query else "")
         self._url = f"{parts.scheme}://{parts.netloc}{path}"

@@ -11,7 +11,7 @@ from devices.scenario.identity_table import Login
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.transport import TransportType
-from edgewire.tls import client_context
+from edgewire.tls import RenewedContext, client_context
 
 SETTINGS = "identities.json"
 CREDENTIALS = "credentials.csv"
@@ -68,7 +68,7 @@ class Identities:
             raise ConfigError("identities: has certificates, and no broker is dialled with TLS; write mqtts://")
         # One for all where it is the same for all: each would read the system's certificates again.
         kinds = {broker.kind for broker in brokers if broker.uses_tls}
-        self._shared = {} if self._certificates else {kind: self._context(kind) for kind in kinds}
+        self._shared = {} if self._certificates else {kind: self._renewed(kind) for kind in kinds}
 
     def credentials_for(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
         """Return user name and password for CONNECT to this broker."""
@@ -94,7 +94,8 @@ class Identities:
         if (login := self._login(client_id, broker)) is not None and login.certificate is not None:
             return self._own_context(broker.kind, login.certificate, login.key)
         if not self._certificates:
-            return self._shared.get(broker.kind)
+            shared = self._shared.get(broker.kind)
+            return None if shared is None else shared.current()
         assert self._folder is not None
         name = self._name(client_id)
         path = (self._folder if name == OPERATOR else self._folder / DEVICES_FOLDER) / f"{name}.pem"
@@ -119,6 +120,9 @@ class Identities:
     def _name(self, client_id: str) -> str:
         name = self._names.get(client_id, client_id)
         return name if name in self._device_ids else OPERATOR
+
+    def _renewed(self, kind: TransportType) -> RenewedContext:
+        return RenewedContext(lambda: self._context(kind), self._ca)
 
     def _context(self, kind: TransportType) -> ssl.SSLContext:
         try:

@@ -12,6 +12,8 @@ from edgefleet.cli.option_groups import takes_options
 from edgefleet.cli.shorthands import ScenarioShorthands
 from edgewire.errors import ConfigError
 
+_NAMES_SHOWN = 3
+
 
 @takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
 def command(
@@ -101,7 +103,9 @@ def command(
     echo(f"{made.added:,} identities added, {made.kept:,} kept in {made.folder}: {len(accounts):,} devices,")
     echo(f"the bridge ({BRIDGE}) and an operator ({OPERATOR}); passwords are in {made.folder}/credentials.csv")
     if made.renewed:
-        echo(f"renewed  certificates of {' and '.join(made.renewed)}: give them to who has a copy of the old ones")
+        shown, more = made.renewed[:_NAMES_SHOWN], len(made.renewed) - _NAMES_SHOWN
+        names = f"{', '.join(shown)} and {more:,} more" if more > 0 else " and ".join(shown)
+        echo(f"renewed  certificates of {names}: give them to who has a copy of the old ones")
     if warning:
         echo(f"warning  {warning}")
     echo(f"broker   mosquitto -c {made.profile}")

@@ -1,7 +1,6 @@
 """Asks an HTTP service that answers in JSON: a run that is controlled, or the bridge behind it."""
 
 import http.client
-import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +8,7 @@ import orjson
 
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.redact import show_url
+from edgewire.tls import client_context, explain_tls
 
 MOST_BYTES = 16 << 20
 
@@ -37,7 +37,7 @@ class JsonClient:
         """Return a connection that nothing has been sent on yet."""
         host, port = self._parts.hostname or "", self._parts.port
         if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=ssl.create_default_context())
+            return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=client_context())
         return http.client.HTTPConnection(host, port, timeout=timeout_s)
 
     def ask(self, method: str, path: str, body: bytes | None, timeout_s: float) -> tuple[int, Any]:
@@ -62,7 +62,8 @@ class JsonClient:
         except TimeoutError:
             raise ServiceUnavailable(f"{self.url}: no answer within {connection.timeout:g} s") from None
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            tls = explain_tls(error, "the variable SSL_CERT_FILE", "http://")
+            reason = tls or getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ServiceUnavailable(f"{self.url}: no {self._what} answers there: {reason}; {self._advice}") from None
 
     def read_content(self, response: http.client.HTTPResponse) -> Any:

@@ -19,6 +19,8 @@ from edgewire.output import require_file
 _SKEW = timedelta(hours=1)
 """Certificates are valid from a little before they are made, for machines whose clocks are behind."""
 _CA_DAYS = 3650
+_RENEW_AFTER = 2 / 3
+"""Of its time: a certificate is made anew from then on, so that a third of it is left to hand the new one out."""
 
 
 class Authority:
@@ -118,6 +120,16 @@ def common_name(pem: bytes) -> str | None:
     except ValueError:
         return None
     return str(found[0].value) if found else None
+
+
+def is_due(pem: bytes, now: datetime) -> bool:
+    """Return whether a certificate has come to the last third of its time, or past it; not for what is none."""
+    try:
+        found = x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        return False
+    begin, end = found.not_valid_before_utc, found.not_valid_after_utc
+    return now > begin + (end - begin) * _RENEW_AFTER
 
 
 def _builder(

@@ -12,7 +12,7 @@ from typing import Literal
 import orjson
 
 from devices.fleet.credentials import CREDENTIALS, DEVICES_FOLDER, OPERATOR, SETTINGS
-from edgefleet.provision.authority import Authority, common_name
+from edgefleet.provision.authority import Authority, common_name, is_due
 from edgefleet.provision.files import write_public, write_secret
 from edgefleet.provision.mosquitto import acl_file, broker_profile, password_file, username_fault
 from edgefleet.provision.rights import COMMON_NAME_BYTES, Account, ServiceRights, contract_ids
@@ -58,7 +58,7 @@ def provision(
 
     Passwords and certificates that are there stay as they are, so devices that already have theirs go on working. Only
     passwords of files of identities are always those, and a certificate is made anew whose user is called otherwise
-    now, or that an earlier edgefleet let the devices' authority sign for a service.
+    now, that an earlier edgefleet let the devices' authority sign for a service, or of whose time a third is left.
     Raises `ConfigError` where the folder holds something else, or a device cannot have, or share, its user name.
     """
     _check_users(accounts, auth)
@@ -81,7 +81,7 @@ def provision(
     for name in (BRIDGE, OPERATOR):
         path = require_file(folder / f"{name}.pem")
         was_there = path.exists()
-        if not was_there or not service_authority.has_issued(path.read_bytes()):
+        if not was_there or not service_authority.has_issued(found := path.read_bytes()) or is_due(found, now):
             write_secret(path, service_authority.issue_client(name, now, days))
             renewed += [name] * was_there
     without_certificate = []
@@ -91,7 +91,7 @@ def provision(
         elif account.certificate is None:
             path = require_file(folder / DEVICES_FOLDER / f"{account.name}.pem")
             was_there = path.exists()
-            if not was_there or common_name(path.read_bytes()) != account.user:
+            if not was_there or common_name(found := path.read_bytes()) != account.user or is_due(found, now):
                 write_secret(path, authority.issue_client(account.user, now, days))
                 renewed += [account.name] * was_there
         progress(done)

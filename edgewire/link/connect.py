@@ -15,7 +15,7 @@ from edgewire.mqtt import Connected, ConnectionLost, ConnectRefused, Event, Sess
 from edgewire.mqtt.advice import advice
 from edgewire.mqtt.packets import Connect, Disconnect
 from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
-from edgewire.tls import explain_tls
+from edgewire.tls import client_context, explain_tls
 
 OnEvents = Callable[[Link, list[Event]], None]
 OnWritable = Callable[[Link], None]
@@ -247,7 +247,7 @@ def _endpoint(
     if tls and not broker.uses_tls:
         raise ConfigError(f"broker {broker} is not dialled with TLS: write mqtts:// or leave the certificates out")
     if broker.uses_tls:
-        tls = tls or ssl.create_default_context()
+        tls = tls or client_context()
     kind = broker.kind
     return Endpoint(
         broker.host,

@@ -10,6 +10,7 @@ import aiomqtt
 import pytest
 
 from bridge.config import BridgeConfig
+from bridge.control import compare_configs
 from bridge.service import Bridge, build_components
 from bridge.spool.accounting import count_messages
 from bridge.spool.reader import read_metadata
@@ -172,8 +173,6 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
 
 
 async def test_settings_are_compared_without_a_bridge() -> None:
-    from bridge.control import compare_configs
-
     old = BridgeConfig(http={})
     names = frozenset({"http", "kafka"})
     assert compare_configs(old, BridgeConfig(http={}), names) == ((), frozenset(), False)
@@ -182,3 +181,17 @@ async def test_settings_are_compared_without_a_bridge() -> None:
     assert not compare_configs(old, BridgeConfig(http={}, mqtt={"retained": "never"}), names).everything
     with pytest.raises(ConfigError, match=r"spool\.path cannot change"):
         compare_configs(old, BridgeConfig(http={}, spool={"path": "x.db"}), names)
+
+
+def test_a_certificate_of_kafka_that_was_renewed_is_a_change(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.pem"
+    file.write_text("first")
+
+    def config() -> BridgeConfig:
+        return BridgeConfig(http={}, kafka={"properties": {"ssl.certificate.location": str(file)}})
+
+    old, same = config(), config()
+    file.write_text("the second")
+    names = frozenset({"http", "kafka"})
+    assert compare_configs(old, same, names).sinks == frozenset()
+    assert compare_configs(old, config(), names).sinks == {"kafka"}

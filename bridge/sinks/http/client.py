@@ -20,7 +20,7 @@ from bridge.sinks.http.response import Response, retry_after_s
 from edgewire.clock import Clock, iso_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.redact import KnownSecrets, show_url
-from edgewire.tls import explain_tls
+from edgewire.tls import RenewedContext, client_context, explain_tls
 
 _METHOD_NOT_ALLOWED = 405
 
@@ -65,9 +65,9 @@ class _ResponseHandler(ResponseHandler):
 class _Connector(aiohttp.TCPConnector):
     """Makes connections with a `_ResponseHandler`."""
 
-    def __init__(self, tls: ssl.SSLContext | bool) -> None:
+    def __init__(self) -> None:
         # The limits are our own: one of the connector would be waited for within the timeout of a request.
-        super().__init__(ssl=tls, limit=0)
+        super().__init__(limit=0)
         make: type[ResponseHandler] = _ResponseHandler
         self._factory = partial(make, loop=self._loop)
 
@@ -85,6 +85,7 @@ class HttpClient:
         self._secrets = KnownSecrets([*_credentials(config), *secrets])
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._tls: RenewedContext | None = None
         self._free = asyncio.Semaphore(config.connections)
         self.proxies = ProxyChooser(config.proxy)
 
@@ -93,6 +94,7 @@ class HttpClient:
         config = self._config
         if self._session is not None:
             return
+        self._tls = _renewed_tls(config)
         # What we can decompress within a limit, whatever is installed beside.
         headers = {"Accept-Encoding": "gzip, deflate"}
         if config.token:
@@ -102,7 +104,7 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=config.timeout / 1000, sock_connect=config.connect_timeout / 1000),
-            connector=_Connector(_tls(config) or True),
+            connector=_Connector(),
             # No cookie of one answer goes with the messages of another device.
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -134,7 +136,12 @@ class HttpClient:
                 self._free,
                 # A redirected POST may arrive as a GET; a moved endpoint is for a person to look at.
                 self.require_open().post(
-                    url, data=body, headers=headers, allow_redirects=False, proxy=self.proxies.proxy_for(url)
+                    url,
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    proxy=self.proxies.proxy_for(url),
+                    ssl=self._context(url),
                 ) as response,
             ):
                 return await self._read(url, response, to_the_end=fate_in_body and 200 <= response.status < 300)
@@ -162,6 +169,14 @@ class HttpClient:
             return Retry(cause="network", reason=reason, maybe_taken=sent)
         except ValueError as error:  # aiohttp refuses what would be two headers, yarl what is no host
             return Rejected(f"{show_url(url)} cannot be asked: {self._secrets.hide(str(error))}")
+
+    def _context(self, url: str) -> ssl.SSLContext | bool:
+        """Return what to speak TLS with. For a plain URL none is made, as that reads the system's certificates."""
+        if not url.startswith("https:"):
+            return True
+        if self._tls is None:
+            self._tls = RenewedContext(client_context)
+        return self._tls.current()
 
     def _tls_fault(self, error: aiohttp.ClientSSLError) -> str:
         return explain_tls(error, "http.ca_file", "http://") or self._secrets.hide(_error_text(error))
@@ -217,7 +232,13 @@ class HttpClient:
         where = self.proxies.describe(url)
         try:
             request = self.require_open().request(
-                method, url, headers=headers, data=body, allow_redirects=False, proxy=self.proxies.proxy_for(url)
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                proxy=self.proxies.proxy_for(url),
+                ssl=self._context(url),
             )
             async with request as response:
                 return response.status
@@ -256,11 +277,15 @@ def _note(status: int, location: str | None, wait_until_ms: int | None) -> str:
     return "" if wait_until_ms is None else f"it wants to be left alone until {iso_ms(wait_until_ms)}"
 
 
-def _tls(config: HttpSinkConfig) -> ssl.SSLContext | None:
+def _renewed_tls(config: HttpSinkConfig) -> RenewedContext | None:
     if not config.ca_file and not config.certificate:
         return None
+    return RenewedContext(lambda: _make_context(config), config.ca_file, config.certificate, config.key)
+
+
+def _make_context(config: HttpSinkConfig) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=config.ca_file)
+        context = client_context(config.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"http.ca_file {config.ca_file} cannot be read: {error}") from None
     if config.certificate:

@@ -1,8 +1,9 @@
 """Reads the settings of the Kafka sink, and its target in a route."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from bridge.message.template import Template
 from bridge.sinks.settings import SinkConfig, Target
@@ -11,6 +12,7 @@ from edgewire.messages import KAFKA_TOPIC, KindContract, MessageType
 from edgewire.model_tree import PathKeys
 from edgewire.redact import is_secret_name, show_servers
 from edgewire.secret_file import take_secret
+from edgewire.tls import file_state
 
 _OURS = {
     "acks": "the bridge needs acknowledgements of all replicas",
@@ -109,7 +111,14 @@ class KafkaSinkConfig(SinkConfig):
     """For reaching the cluster and creating topics. Delivery itself is tried for ever."""
     properties: Annotated[dict[str, str | int | float | bool], PathKeys(_FILES)] = {}
     """Further properties of librdkafka, such as `security.protocol`. NAME_file, such as `sasl.password_file`, is a file
-    that holds the value of NAME; it is read again by a reload."""
+    that holds the value of NAME; it is read again by a reload, as are certificates and keys."""
+    _files: tuple[tuple[int, int, int] | None, ...] = PrivateAttr(default=())
+    """How the files were that librdkafka reads when it begins. A reload compares: one that was renewed is a change."""
+
+    def model_post_init(self, _context: Any) -> None:
+        """Look at these files."""
+        names = sorted(_FILES & {*self.properties})
+        self._files = tuple(file_state(Path(str(self.properties[name]))) for name in names)
 
     @field_validator("properties", mode="before")
     @classmethod
@@ -133,4 +142,7 @@ class KafkaSinkConfig(SinkConfig):
         for name in properties:
             if name in _OURS:
                 raise ValueError(f"'{name}' cannot be set here: {_OURS[name]}")
+        # librdkafka has no setting for the oldest version of TLS: OpenSSL's level of security refuses 1.0 and 1.1.
+        if "SECLEVEL=0" in str(properties.get("ssl.cipher.suites", "")).replace(" ", ""):
+            raise ValueError("'ssl.cipher.suites' with @SECLEVEL=0 lets TLS 1.0 in: leave the level out")
         return properties

@@ -1,5 +1,6 @@
 """The folder of identities, and what is said of one that is damaged: one sentence, and nothing of what is in it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,18 @@ def test_certificates_to_trust_that_are_not_there_are_named_by_their_key(tmp_pat
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ConfigError, match=r"^ca_file: .*ca\.pem cannot be read: no certificates: "):
         Identities(None, secure, ca_file=tmp_path / "ca.pem")
+
+
+def test_an_authority_that_was_renewed_is_trusted_by_who_dials_next(tmp_path: Path) -> None:
+    provision(tmp_path / "one", [], hosts=["h"], auth="password", days=1, profile="")
+    provision(tmp_path / "two", [], hosts=["h"], auth="password", days=1, profile="")
+    trusted = tmp_path / "ca.pem"
+    shutil.copy(tmp_path / "one" / "ca.crt", trusted)
+    identities = Identities(None, [BROKER], ca_file=trusted)
+    first, again = identities.tls("a", BROKER), identities.tls("b", BROKER)
+    assert first is again, "reading certificates for each of many devices takes long"
+    shutil.copy(tmp_path / "two" / "ca.crt", trusted)
+    renewed = identities.tls("a", BROKER)
+    assert first
+    assert renewed
+    assert renewed.get_ca_certs(binary_form=True) != first.get_ca_certs(binary_form=True)

@@ -1,7 +1,8 @@
 """A Mosquitto with the secured profile, provisioned for a small fleet."""
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class SecuredBroker:
     """Port of the devices."""
     others: int
     """Port of the bridge and of people."""
+    reload: Callable[[], None]
+    """Has it read its files again."""
 
     @property
     def by_certificate(self) -> bool:
@@ -56,8 +59,8 @@ def secured(folder: Path) -> Iterator[SecuredBroker]:
     for name, port in zip(("8883", "8884"), ports, strict=True):
         settings = settings.replace(f"listener {name}", f"listener {port} 127.0.0.1")
     config = folder / "test.conf"
-    with Broker("mosquitto", [program, "-c", config], ports=ports, config=config, settings=settings):
-        yield SecuredBroker(folder, *ports)
+    with Broker("mosquitto", [program, "-c", config], ports=ports, config=config, settings=settings) as running:
+        yield SecuredBroker(folder, *ports, lambda: running.signal(signal.SIGHUP))
 
 
 @pytest.fixture(scope="module", params=["password", "certificate"])

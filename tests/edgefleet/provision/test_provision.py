@@ -2,7 +2,7 @@
 
 import stat
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,24 @@ def test_a_folder_of_an_earlier_edgefleet_renews_what_its_services_show(tmp_path
         ).renewed
         == []
     )
+
+
+def test_certificates_that_come_to_their_end_are_made_anew(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path / "secrets", "certificate")
+    then = datetime.now(UTC) - timedelta(days=21)
+    ending, lasting = folder / "devices" / f"{DEVICES[0]}.pem", folder / "devices" / f"{DEVICES[1]}.pem"
+    ending.write_bytes(Authority.open(folder, then).issue_client(DEVICES[0], then, 30))
+    lasting.write_bytes(Authority.open(folder, then).issue_client(DEVICES[1], then, 90))
+    services = Authority.open(folder, then, "service-ca")
+    (folder / f"{BRIDGE}.pem").write_bytes(services.issue_client(BRIDGE, then, 20))
+    before = secrets_of(folder)
+    made = provision(folder, [*map(Account, DEVICES)], hosts=["localhost"], auth="certificate", days=2, profile="")
+    assert made.renewed == [BRIDGE, DEVICES[0]]
+    after = secrets_of(folder)
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name for name in changed if name.endswith(".pem")} == {
+        "broker.pem", f"{BRIDGE}.pem", f"devices/{DEVICES[0]}.pem"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [BRIDGE, OPERATOR])

@@ -1,6 +1,7 @@
 """What the secured profile lets a device do, judged by an independent client: its own topics, and nothing else."""
 
 import csv
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgefleet.provision import BRIDGE, OPERATOR
-from tests.edgefleet.provision.conftest import SecuredBroker
+from tests.edgefleet.provision.conftest import SecuredBroker, provisioned, secured
+from tests.old_tls import only_old
 
 pytestmark = pytest.mark.services
 
@@ -159,3 +161,43 @@ def test_the_bridge_reads_all_and_sends_no_commands(broker: SecuredBroker) -> No
         # Listeners of people and services leave the client id alone: a check disturbs no running bridge.
         assert check.subscribe("edge/#")
         assert not bridge.lost
+
+
+def test_nobody_speaks_tls_before_1_2(broker: SecuredBroker) -> None:
+    def version(context: ssl.SSLContext, port: int) -> str | None:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as connection,
+            context.wrap_socket(connection, server_hostname="127.0.0.1") as tls,
+        ):
+            return tls.version()
+
+    ca = broker.folder / "ca.crt"
+    for port in (broker.devices, broker.others):
+        assert version(ssl.create_default_context(cafile=ca), port) in ("TLSv1.2", "TLSv1.3")
+        with pytest.raises(ssl.SSLError, match="protocol version"):
+            version(only_old(ssl.create_default_context(cafile=ca)), port)
+
+
+def test_a_renewed_certificate_of_the_broker_ends_no_session(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path / "fleet")
+
+    def certificate(port: int) -> bytes | None:
+        context = ssl.create_default_context(cafile=folder / "ca.crt")
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as connection,
+            context.wrap_socket(connection, server_hostname="127.0.0.1") as tls,
+        ):
+            return tls.getpeercert(binary_form=True)
+
+    with secured(folder) as broker, client(broker, A) as device:
+        first = certificate(broker.devices)
+        assert first == certificate(broker.devices)
+        provisioned(folder)
+        broker.reload()
+        deadline = time.monotonic() + WAIT_S
+        while certificate(broker.devices) == first and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert certificate(broker.devices) != first
+        assert certificate(broker.others) == certificate(broker.devices)
+        assert device.publish(f"{OWN}/telemetry")
+        assert not device.lost

@@ -1,5 +1,6 @@
 """Credentials of TLS: whom the client trusts, and by which it says who it is."""
 
+import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -82,3 +83,41 @@ async def test_a_certificate_without_its_key_is_a_matter_of_configuration(certif
     sink = sink_of("https://h", certificate=certificates / "client.pem", key=certificates / "encrypted.key")
     with pytest.raises(ConfigError, match="cannot be used"):
         await sink.connect()
+
+
+async def test_a_certificate_that_was_renewed_is_shown_without_a_restart(certificates: Path, tmp_path: Path) -> None:
+    names: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        assert request.transport
+        certificate = request.transport.get_extra_info("peercert")
+        names.append(dict(part[0] for part in certificate["subject"])["commonName"])
+        return web.Response(headers={"Connection": "close"})
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    application = web.Application()
+    application.router.add_post("/{path:.*}", handle)
+    server = TestServer(application)
+    await server.start_server(ssl=context)
+    mine = {name: tmp_path / f"mine.{name}" for name in ("certificate", "key")}
+
+    def write(name: str, *, key: bool = True) -> None:
+        shutil.copy(certificates / f"{name}.pem", mine["certificate"])
+        if key:
+            shutil.copy(certificates / f"{name}.key", mine["key"])
+
+    write("client")
+    sink = sink_of(f"https://127.0.0.1:{server.port}", ca_file=certificates / "ca.pem", **mine)
+    await sink.connect()
+    try:
+        assert not await sink.write("lane", [routed(1)])
+        write("server", key=False)  # in the middle of it: its key comes later
+        assert not await sink.write("lane", [routed(2)])
+        write("server")
+        assert not await sink.write("lane", [routed(3)])
+    finally:
+        await sink.close()
+        await server.close()
+    assert names == ["client", "client", "server"]

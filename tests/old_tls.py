@@ -1,0 +1,69 @@
+"""Peers that speak no TLS after 1.1, which RFC 8996 ended: what nothing of ours may speak with."""
+
+import socket
+import ssl
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+WAIT_S = 10
+
+
+def only_old(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return the context, which now speaks TLS 1.0 and 1.1 alone, whatever OpenSSL's own level of security."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+class OldServer:
+    """Greets whoever gets through a handshake of TLS 1.1; `spoken` has the version of each."""
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._context = only_old(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        self._context.load_cert_chain(certificate, key)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.spoken: list[str | None] = []
+        self.refused = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.settimeout(WAIT_S)
+            with connection:
+                try:
+                    with self._context.wrap_socket(connection, server_side=True) as tls:
+                        self.spoken.append(tls.version())
+                        with suppress(OSError):
+                            tls.sendall(b"hello")
+                except OSError:
+                    self.refused += 1
+
+    def close(self) -> None:
+        """Take no more, and wait for the thread."""
+        # Closing alone does not wake a thread that is in `accept`.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(WAIT_S)
+
+
+@contextmanager
+def old_server(certificate: Path, key: Path) -> Iterator[OldServer]:
+    """A server that speaks TLS 1.1 at most."""
+    server = OldServer(certificate, key)
+    try:
+        yield server
+    finally:
+        server.close()
