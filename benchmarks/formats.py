@@ -25,5 +25,6 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "homie": {"dialect": "homie"},
     "chirpstack": {"dialect": "chirpstack"},
     "lorawan-tts": {"dialect": "lorawan-tts"},
+    "thingsboard": {"dialect": {"dialect": "thingsboard", "prefix": "{id}/"}},
 }
 """Name -> keys of their entry in the scenario."""

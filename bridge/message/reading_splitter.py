@@ -4,48 +4,51 @@ So each has its number in the spool, its fate at every sink and, where it cannot
 spooled together: none of them without the others, and the acknowledgement after all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from bridge.message.config import NATIVE_FORMAT, SubscriptionConfig
 from bridge.message.user_properties import with_reading_place
 from bridge.spool.message import SpooledMessage
-from edgewire.dialects.base import PayloadSplitter
+from edgewire.dialects.base import DialectDecoder, MessageSplitter
 from edgewire.mqtt.filters import filter_matches
 
 _KNOWN_TOPICS = 100_000
+
+Split = Callable[[str, bytes], list[bytes]]
+"""Takes a payload of a topic apart."""
 
 
 class ReadingSplitter:
     """Splits what comes by subscriptions whose messages may have several readings; see `make_splitter`."""
 
-    def __init__(self, formats: Iterable[tuple[str, PayloadSplitter | None]]) -> None:
-        """Take filters and the lists of what comes by them: as in a route table, the first that matches counts."""
+    def __init__(self, formats: Iterable[tuple[str, Split | None]]) -> None:
+        """Take filters and what splits what comes by them: as in a route table, the first that matches counts."""
         self._formats = tuple(formats)
-        self._by_topic: dict[str, PayloadSplitter | None] = {}
+        self._by_topic: dict[str, Split | None] = {}
 
     def split_messages(self, messages: list[SpooledMessage]) -> list[SpooledMessage]:
         """Return these messages, with those of several readings in as many parts, in their order."""
         found: list[SpooledMessage] = []
         for message in messages:
             topic = message.topic
-            lists = self._by_topic[topic] if topic in self._by_topic else self._find(topic)
-            if lists is None:
+            split = self._by_topic[topic] if topic in self._by_topic else self._find(topic)
+            if split is None:
                 found.append(message)
             else:
-                found += _split(message, lists)
+                found += _split(message, split)
         return found
 
-    def _find(self, topic: str) -> PayloadSplitter | None:
+    def _find(self, topic: str) -> Split | None:
         if len(self._by_topic) >= _KNOWN_TOPICS:
             self._by_topic.clear()
-        lists = next((lists for one, lists in self._formats if filter_matches(one, topic)), None)
-        self._by_topic[topic] = lists
-        return lists
+        split = next((split for one, split in self._formats if filter_matches(one, topic)), None)
+        self._by_topic[topic] = split
+        return split
 
 
-def _split(message: SpooledMessage, lists: PayloadSplitter) -> list[SpooledMessage]:
-    parts = lists.split_payload(message.payload)
+def _split(message: SpooledMessage, split: Split) -> list[SpooledMessage]:
+    parts = split(message.topic, message.payload)
     if len(parts) < 2:
         return [message]
     return [
@@ -56,9 +59,16 @@ def _split(message: SpooledMessage, lists: PayloadSplitter) -> list[SpooledMessa
 
 def make_splitter(subscriptions: Iterable[SubscriptionConfig]) -> ReadingSplitter | None:
     """Return what splits the messages of these subscriptions; None where each message is one reading."""
-    formats: list[tuple[str, PayloadSplitter | None]] = [
-        (config.plain_filter, getattr(config.make_decoder(), "lists", None))
+    formats = [
+        (config.plain_filter, _split_of(config.make_decoder()))
         for config in subscriptions
         if config.format != NATIVE_FORMAT
     ]
-    return ReadingSplitter(formats) if any(lists is not None for _, lists in formats) else None
+    return ReadingSplitter(formats) if any(split is not None for _, split in formats) else None
+
+
+def _split_of(decoder: DialectDecoder | None) -> Split | None:
+    if isinstance(decoder, MessageSplitter):
+        return decoder.split_message
+    lists = getattr(decoder, "lists", None)
+    return None if lists is None else lambda _topic, payload: lists.split_payload(payload)

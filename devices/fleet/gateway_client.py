@@ -165,6 +165,8 @@ class GatewayClient(CarrierClient):
         if message.topic in self._gateway_format.shared_topics:
             for member in self.members:
                 member.on_gateway_message(message)
+        elif self._gateway_format.addresses_devices:
+            self._on_addressed(message)
         elif (found := self._member_of(message.topic)) is not None:
             found.on_gateway_message(message)
         elif self._commands.accepts_command(message, self._owner.monotonic_s()):
@@ -173,6 +175,15 @@ class GatewayClient(CarrierClient):
                 self.ignore_command()
             else:
                 self._carry_out(request)
+
+    def _on_addressed(self, message: Message) -> None:
+        """Give a message to the device that it names; one that names none is what the gateway has said itself."""
+        name = self._gateway_format.addressed_device(message)
+        member = next((one for one in self.members if one.device.device_id == name), None)
+        if member is not None:
+            member.on_gateway_message(message)
+        elif name is not None:
+            self.ignore_command()
 
     def _carry_out(self, request: GatewayRequest) -> None:
         renamed = request.renamed

@@ -29,6 +29,7 @@ from devices.scenario.speech import (
     dialect_decoder,
     discovery_writer,
     has_some_message_ids,
+    is_known_by_login,
     own_encoder,
     read_dialect,
     shared_topics,
@@ -466,7 +467,7 @@ class DeviceGroup(Config):
         if encoder is not None:
             self._check_topic_names(encoder)
         shared = [] if encoder is None else [*filter(self._is_shared, shared_topics(self.kind, encoder))]
-        if self.size > 1 and shared:
+        if self.size > 1 and shared and not is_known_by_login(encoder):
             said = (
                 f"all {self.size:,} devices would speak on '{shared[0]}', and nothing tells them apart: write {{id}} "
             )
@@ -550,7 +551,7 @@ class DeviceGroup(Config):
             )
         if self.dialect_name == NATIVE_DIALECT and isinstance(self.dialect, str):
             return None
-        encoder = read_dialect(self.dialect, self.kind, self.field_names)
+        encoder = read_dialect(self.dialect, self.kind, self.field_names, has_gateways=self.gateway is not None)
         if isinstance(encoder, Zigbee2MqttEncoder) and self.discovery is not None:
             encoder.discovery = self._discovery_options
         if isinstance(encoder, EsphomeEncoder) and self.device is not None and self.device.number:

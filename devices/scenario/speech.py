@@ -13,7 +13,7 @@ from devices.sensors.registry import KINDS
 from edgewire.config import Config, DurationMs, SizeBytes
 from edgewire.config_errors import closest, explain_errors, located_error
 from edgewire.dialects.base import DialectDecoder, DialectError
-from edgewire.dialects.encoder import DialectEncoder, GatewayEncoder, MessageTemplate
+from edgewire.dialects.encoder import DialectEncoder, GatewayEncoder, LoginEncoder, MessageTemplate
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
 from edgewire.dialects.own_encoder import OwnFormatEncoder
 from edgewire.dialects.own_format import known_fields, mapped_fields
@@ -119,7 +119,11 @@ def _with_braces(node: Any, names: frozenset[str]) -> Any:
 
 
 def read_dialect(
-    dialect: str | Mapping[str, Any], kind: str, own_names: frozenset[str] = frozenset()
+    dialect: str | Mapping[str, Any],
+    kind: str,
+    own_names: frozenset[str] = frozenset(),
+    *,
+    has_gateways: bool = False,
 ) -> DialectEncoder:
     """Return what writes the messages of devices of a kind. Raises `ValueError` with a sentence."""
     options = {} if isinstance(dialect, str) else dict(dialect)
@@ -137,9 +141,10 @@ def read_dialect(
     except ValidationError as error:
         faults = explain_errors(error, found.options, None, options)
         raise ValueError("; ".join(fault.text for fault in faults)) from None
-    encoder = found.encoder(given, kind)
+    has_other = has_gateways and found.gateway_encoder is not None
+    encoder = found.gateway_encoder(given, kind) if has_other and found.gateway_encoder else found.encoder(given, kind)
     # A dialect that has no word for events says none.
-    own_names |= {GATEWAY} if isinstance(encoder, GatewayEncoder) else set()
+    own_names |= {GATEWAY} if has_other or isinstance(encoder, GatewayEncoder) else set()
     check_spoken(kind, encoder, own_names, says_events=False)
     return encoder
 
@@ -181,8 +186,9 @@ def check_gateway(
     found = DIALECTS.get(dialect)
     if gateway is None:
         return
-    if found is not None and not found.has_gateways:
-        spoken = ", ".join([NATIVE_DIALECT, *(one.name for one in DIALECTS.values() if one.has_gateways)])
+    if found is not None and not (found.has_gateways or found.gateway_encoder):
+        with_gateways = (one.name for one in DIALECTS.values() if one.has_gateways or one.gateway_encoder)
+        spoken = ", ".join([NATIVE_DIALECT, *with_gateways])
         raise ValueError(
             f"each device that speaks {dialect} has a connection of its own: leave this out, or speak {spoken}"
             " or a format of your own"
@@ -215,6 +221,11 @@ def shared_topics(kind: str, encoder: DialectEncoder) -> list[str]:
             if OF_ONE_DEVICE.isdisjoint({*fields, *names, *braced_names(message.topic)}):
                 shared.append(message.topic)
     return shared
+
+
+def is_known_by_login(encoder: DialectEncoder | None) -> bool:
+    """Return whether only the server that devices log in to can tell which of them speaks."""
+    return isinstance(encoder, LoginEncoder) and encoder.is_known_by_login
 
 
 def topics_of_many(kind: str, encoder: DialectEncoder) -> list[str]:

@@ -10,7 +10,7 @@ from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import entry_location, entry_of
 from devices.scenario.devices import Device, all_devices, device_names
 from devices.scenario.scenario import Scenario
-from devices.scenario.speech import DEVICE_NAMES, GATEWAY, OF_ONE_DEVICE, spoken_messages
+from devices.scenario.speech import DEVICE_NAMES, GATEWAY, OF_ONE_DEVICE, is_known_by_login, spoken_messages
 from devices.sensors.derived import spoken_fields
 from edgewire.dialects.encoder import GatewayEncoder
 from edgewire.dialects.own_encoder import OwnFormatEncoder
@@ -96,6 +96,8 @@ def _said(at: int, group: DeviceGroup) -> Iterator[_Place]:
         if group.gateway is not None:
             yield _Place(at, "gateway", f"{ROOT}/{{site}}/gateway/{{gateway}}/status", is_own=False)
         return
+    if is_known_by_login(encoder):
+        return  # to that server each has these topics for itself
     key = "topic" if group.topic is not None else "messages" if group.messages else "dialect"
     for channel, messages in spoken_messages(group.kind, encoder).items():
         for message in messages:
@@ -122,7 +124,7 @@ def _heard(at: int, group: DeviceGroup) -> Iterator[_Place]:
         yield _Place(at, "kind", f"{ROOT}/{{site}}/device/{{id}}/{Channel.CMD.value}")
     elif encoder is None:
         yield _Place(at, "kind", f"{ROOT}/{{site}}/{{kind}}/{{id}}/{Channel.CMD.value}")
-    elif not isinstance(encoder, OwnFormatEncoder):
+    elif not isinstance(encoder, OwnFormatEncoder) and not is_known_by_login(encoder):
         names = {name: f"{{{name}}}" for name in {*DEVICE_NAMES, *group.field_names, GATEWAY}}
         for topic in encoder.command_topics(names):
             yield _Place(at, "dialect", topic)

@@ -10,10 +10,15 @@ from devices.scenario.speech import spoken_by
 from devices.timeline.dialect_format import DialectFormat
 from devices.timeline.discovery_layer import DiscoveryLayer
 from devices.timeline.field_texts import Vitals
-from devices.timeline.gateway_format import DialectGatewayFormat, GatewayFormat, OwnGatewayFormat
+from devices.timeline.gateway_format import (
+    AddressingGatewayFormat,
+    DialectGatewayFormat,
+    GatewayFormat,
+    OwnGatewayFormat,
+)
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.wire_format import WireFormat
-from edgewire.dialects.encoder import GatewayEncoder
+from edgewire.dialects.encoder import AddressingEncoder, GatewayEncoder
 
 USUAL_RSSI_DBM = -65.0
 """Of a radio of which nothing is said: good enough, as most are."""
@@ -55,5 +60,7 @@ def make_gateway_format(group: DeviceGroup, devices: Sequence[Device], device_fo
         return GatewayFormat(devices, device_format)
     if isinstance(encoder, GatewayEncoder):
         return DialectGatewayFormat(devices, device_format, encoder, dialect_format(device_format).device_names)
+    if isinstance(encoder, AddressingEncoder):
+        return AddressingGatewayFormat(devices, device_format, encoder)
     assert group.gateway is not None
     return OwnGatewayFormat(devices, device_format, group.gateway.availability)

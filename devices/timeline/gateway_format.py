@@ -7,7 +7,7 @@ from devices.scenario.devices import Device, Gateway
 from devices.scenario.gateway import GatewayAvailability
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.wire_format import WireFormat
-from edgewire.dialects.encoder import DeviceNames, GatewayEncoder, GatewayRequest, Publication
+from edgewire.dialects.encoder import AddressingEncoder, DeviceNames, GatewayEncoder, GatewayRequest, Publication
 from edgewire.dialects.payload_template import fill_names
 from edgewire.mqtt import Message
 
@@ -55,6 +55,13 @@ class GatewayFormat(NativeFormat):
         """Return none: its devices have no other names."""
         return {}
 
+    addresses_devices = False
+    """Whether commands of all its devices come on one topic, and name the device."""
+
+    def addressed_device(self, message: Message) -> str | None:
+        """Return the id of the device that a message names; None where it names none."""
+        return None
+
 
 class OwnGatewayFormat(GatewayFormat):
     """Writes the availability of gateways whose devices have a format of the user's own; mostly there is none."""
@@ -82,6 +89,20 @@ class OwnGatewayFormat(GatewayFormat):
     def _filled(self, topic: str, payload: str, device: Device) -> Publication:
         names = gateway_names(device)
         return Publication(fill_names(topic, names), fill_names(payload, names).encode(), retain=True)
+
+
+class AddressingGatewayFormat(OwnGatewayFormat):
+    """Says nothing of gateways whose devices all hear their commands on one topic."""
+
+    addresses_devices = True
+
+    def __init__(self, devices: Sequence[Device], device_format: WireFormat, encoder: AddressingEncoder) -> None:
+        super().__init__(devices, device_format, None)
+        self._encoder = encoder
+
+    def addressed_device(self, message: Message) -> str | None:
+        """Return the id of the device that a message is for."""
+        return self._encoder.addressed_device(message.payload)
 
 
 class DialectGatewayFormat(GatewayFormat):

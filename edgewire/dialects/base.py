@@ -7,7 +7,7 @@ no value (`null`, `nan`, `unavailable`, a missing key) is left out: it is never 
 from collections.abc import Callable, Mapping
 from enum import Enum, StrEnum, auto
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from edgewire.errors import EdgefleetError
@@ -151,11 +151,20 @@ class PayloadSplitter(Protocol):
         ...
 
 
+@runtime_checkable
+class MessageSplitter(Protocol):
+    """Takes messages apart of which the topic says what their payload is."""
+
+    def split_message(self, topic: str, payload: bytes) -> list[bytes]:
+        """Return a payload for each reading, or this one alone where it has one or is not as it must be."""
+        ...
+
+
 class DialectDecoder(Protocol):
     """Reads the messages of one dialect, and remembers what devices have described of themselves.
 
-    Where a message may have several readings, it has `lists`, a `PayloadSplitter`; where it reads the properties of
-    MQTT 5, it has `reads_properties`, which is true.
+    Where a message may have several readings, it has `lists`, a `PayloadSplitter`, or is a `MessageSplitter`; where it
+    reads the properties of MQTT 5, it has `reads_properties`, which is true.
     """
 
     @property

@@ -26,6 +26,8 @@ class Dialect:
     """Between their readings, likewise; None: as for the message contract."""
     has_gateways: bool = False
     """Whether its devices speak over the connection of a gateway."""
+    gateway_encoder: Callable[[Any, str], DialectEncoder] | None = None
+    """Called as `encoder`, for devices behind a gateway, where they may have connections of their own as well."""
     reports_on_change: bool = True
     """Whether its devices may tell a reading when it differs, and not only at an interval."""
     has_parts: bool = False

@@ -129,6 +129,25 @@ class DialectEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class LoginEncoder(Protocol):
+    """Is a `DialectEncoder` whose messages may not say who speaks, as the server knows it by its login."""
+
+    @property
+    def is_known_by_login(self) -> bool:
+        """Return whether neither topics nor payloads name the device."""
+        ...
+
+
+@runtime_checkable
+class AddressingEncoder(Protocol):
+    """Is a `DialectEncoder` whose devices behind a gateway hear their commands on one topic."""
+
+    def addressed_device(self, payload: bytes) -> str | None:
+        """Return the name of the device that a message is for; None where it names none. Raises nothing."""
+        ...
+
+
 class GatewayRequest(NamedTuple):
     """Holds what came on a topic of a gateway itself, and what is to be done about it."""
 

@@ -20,6 +20,8 @@ from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
 from edgewire.dialects.sparkplug import SparkplugDecoder, SparkplugOptions
 from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
+from edgewire.dialects.thingsboard import ThingsBoardDecoder, ThingsBoardOptions
+from edgewire.dialects.thingsboard_encoder import ThingsBoardEncoder, ThingsBoardGatewayEncoder
 from edgewire.dialects.zigbee2mqtt import Zigbee2MqttDecoder, Zigbee2MqttOptions
 from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
 from edgewire.plugins import load_plugins
@@ -83,6 +85,15 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 qos=0,
                 interval_ms=600_000,
                 has_gateways=True,
+                is_platform=True,
+            ),
+            Dialect(
+                "thingsboard",
+                ThingsBoardOptions,
+                ThingsBoardDecoder,
+                ThingsBoardEncoder,
+                gateway_encoder=ThingsBoardGatewayEncoder,
+                any_topic=True,
                 is_platform=True,
             ),
             Dialect("ruuvi-gateway", RuuviGatewayOptions, RuuviGatewayDecoder, is_platform=True),

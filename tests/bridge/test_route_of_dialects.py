@@ -54,6 +54,12 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         b'{"end_device_ids":{"device_id":"d1"},"uplink_message":{"decoded_payload":{"temperature_c":21.5}}}',
         {"temperature_c": 21.5},
     ),
+    "thingsboard": (
+        "thingsboard",
+        "x7/v1/devices/me/telemetry",
+        b'{"ts":1767225600512,"values":{"temperature_c":21.5}}',
+        {"temperature_c": 21.5},
+    ),
     "ruuvi-gateway": (
         "ruuvi-gateway",
         "ruuvi/C0:00:00:00:00:01/C0:FF:EE:00:01:02",

@@ -24,7 +24,7 @@ from edgewire.dialects.own_format import MappedField, OwnFormat, OwnFormatDecode
 from edgewire.dialects.registry import DIALECTS
 from edgewire.dialects.units import linear_of
 from edgewire.messages import CONTRACT, Channel
-from tests.dialects.speaking import DEVICE, NOON_MS, ONLINE, device_of, format_of, reading_of, said
+from tests.dialects.speaking import DEVICE, NAMING, NOON_MS, ONLINE, device_of, format_of, reading_of, said
 
 OWN = "a format of one's own"
 OTHER_UNITS = {"temperature_c": "°F", "pressure_hpa": "Pa", "altitude_m": "ft", "speed_kmh": "m/s", "battery_v": "mV"}
@@ -83,7 +83,7 @@ def spoken(dialect: str, kind: str) -> tuple[WireFormat, tuple[MessageTemplate, 
     known = DIALECTS[dialect]
     assert known.encoder is not None
     encoder = known.encoder(known.options(), kind)
-    return format_of(kind, dialect), tuple(encoder.messages)
+    return format_of(kind, {"dialect": dialect, **NAMING.get(dialect, {})}), tuple(encoder.messages)
 
 
 def decoder_of(dialect: str, kind: str) -> DialectDecoder:

@@ -47,13 +47,16 @@ GROUPS: dict[str, dict[str, Any]] = {
     "homie": {"kind": "people", "dialect": "homie"},
     "chirpstack": {"kind": "bme280", "dialect": {"dialect": "chirpstack", "device": "name"}},
     "tts": {"kind": "traffic", "dialect": "lorawan-tts"},
+    "thingsboard": {"kind": "traffic", "dialect": {"dialect": "thingsboard", "prefix": "{id}/"}},
+    "tbgateway": {"kind": "bme280", "dialect": "thingsboard", "gateway": {"count": 1, "id": "tb-gateway-{n}"}},
     "edgefleet": {"kind": "bme280", "discovery": {"form": "single", "prefix": "ha"}, "on": {"max_interval": "1s"}},
 }
 """Site -> how its devices speak."""
 HOMIE_LOG = "homie/5/homie-001/$log/warn"
 TTS_DOWN = "v3/edgefleet@ttn/devices/tts-001/down"
 ANSWERS = (
-    HOMIE_LOG, "me/rpc", "stat/tasmota-001/RESULT", f"{TTS_DOWN}/sent", "zigbee2mqtt/bridge/response/health_check"
+    HOMIE_LOG, "me/rpc", "stat/tasmota-001/RESULT", f"{TTS_DOWN}/sent", "zigbee2mqtt/bridge/response/health_check",
+    "thingsboard-001/v1/devices/me/rpc/response/31", "v1/gateway/rpc",
 )  # fmt: skip
 """Topics on which commands are answered."""
 SUBSCRIPTIONS: list[Any] = [
@@ -74,6 +77,8 @@ SUBSCRIPTIONS: list[Any] = [
     {"filter": "homie/#", "decode": "homie"},
     {"filter": "application/#", "decode": {"dialect": "chirpstack", "device": "name"}},
     {"filter": "v3/#", "decode": "lorawan-tts"},
+    {"filter": "+/v1/devices/me/#", "decode": "thingsboard"},
+    {"filter": "v1/gateway/#", "decode": "thingsboard"},
 ]
 
 
@@ -129,7 +134,10 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
         # One that is heeded would change what the device says, which `verify` could not compute again.
         client.publish("homie/5/homie-001/device/interval/set", b"soon", qos=1)
         client.publish(f"{TTS_DOWN}/push", b'{"downlinks":[{"f_port":2,"frm_payload":"AQ=="}]}', qos=1)
+        client.publish("thingsboard-001/v1/devices/me/rpc/request/31", b'{"method":"identify"}', qos=1)
+        client.publish("v1/gateway/rpc", b'{"device":"tbgateway-002","data":{"id":3,"method":"identify"}}', qos=1)
         until(lambda: set(ANSWERS) <= {topic for topic, _ in heard})
+        until(lambda: any(topic == "v1/gateway/rpc" and b'"ok":true' in payload for topic, payload in heard))
         before = len(heard)
         client.publish("homeassistant/status", b"online", qos=1)
         described = "homeassistant/device/tasmota-001/config"
