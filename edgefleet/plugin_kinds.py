@@ -1,15 +1,7 @@
 """The names that a kind of device in a package of its own is made of; they stay: see docs/your-own-kind.md."""
 
-from devices.sensors.base import (
-    Columns,
-    DictionaryColumn,
-    Events,
-    EventSensor,
-    HasLookback,
-    Population,
-    Sensor,
-    nullable,
-)
+from devices.sensors.base import Events, EventSensor, HasLookback, Population, Sensor
+from devices.sensors.columns import Columns, DictionaryColumn, nullable
 from devices.sensors.kind import DeviceKind, KindPlugin
 from devices.world.components import components
 from devices.world.noise import fractal_noise, smooth_noise

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from devices.sensors.base import DictionaryColumn
+from devices.sensors.columns import DictionaryColumn
 from devices.world.random import Floats
 from edgewire.config_errors import closest
 

@@ -30,7 +30,8 @@ from devices.declared.generators import (
 from devices.declared.plan import KindPlan, PlannedField
 from devices.declared.profile import Profile
 from devices.declared.signals import Rows, SignalName, SignalReader
-from devices.sensors.base import Column, Columns, DictionaryColumn, Population, nullable
+from devices.sensors.base import Population
+from devices.sensors.columns import Column, Columns, DictionaryColumn, nullable
 from devices.world.random import Flags, Floats, Ints, normal, poisson
 from devices.world.world import World
 from edgewire.config import Config

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from devices.export.columns import Column, ColumnType, Values, column_values, distinct_objects
 from devices.export.files import merged_order
+from devices.sensors.columns import DictionaryColumn, NullableColumn, StructColumn, plain_values
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
@@ -85,6 +86,8 @@ class _NestedFields:
             objects = column_values(Column(outer, ColumnType.JSON, (outer,)), self._table)
             if objects is None:
                 return pa.nulls(len(self._table.times), _ARROW[column.type])
+            if isinstance(objects, StructColumn):
+                return _values_array(column.type, objects.fields.get(inner), len(objects))
             self._shared[outer] = distinct_objects(objects)
         rows, distinct = self._shared[outer]
         values = [None if each is None else each.get(inner) for each in distinct]
@@ -97,17 +100,28 @@ class _NestedFields:
 
 
 def _array(column: Column, table: Table, rows: int) -> pa.Array:
-    values = column_values(column, table)
-    kind = _ARROW[column.type]
+    return _values_array(column.type, column_values(column, table), rows)
+
+
+def _values_array(type_: ColumnType, values: Values | None, rows: int) -> pa.Array:
+    kind = _ARROW[type_]
     if values is None:
         return pa.nulls(rows, kind)
     if isinstance(values, np.ndarray) and values.dtype.kind in "ifb":
         return pa.array(values).cast(kind)
-    return _from_list(column.type, values, kind)
+    if isinstance(values, NullableColumn) and values.values.dtype.kind in "ifb":
+        return pa.array(values.values, mask=~values.known).cast(kind)
+    if isinstance(values, DictionaryColumn):
+        found = values.compacted()
+        indices = pa.array(found.indices.astype(np.int32))
+        if type_ is not ColumnType.TEXT:
+            return _from_list(type_, found.dictionary, kind).take(indices)
+        return pa.array(found.dictionary, pa.string()).dictionary_encode().take(indices)
+    return _from_list(type_, values, kind)
 
 
 def _from_list(type_: ColumnType, values: Values, kind: pa.DataType) -> pa.Array:
-    listed: list[Any] = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    listed = plain_values(values)
     if type_ is ColumnType.TEXT:
         return pa.array(listed, pa.string()).dictionary_encode()
     if type_ is ColumnType.TIME:

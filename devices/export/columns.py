@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime
 
-from devices.sensors.base import DictionaryColumn
+from devices.sensors.columns import DictionaryColumn, PackedColumn, StructColumn
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 from devices.world.timestamps import timestamps
@@ -126,6 +126,8 @@ def column_values(column: Column, table: Table) -> Values | None:
     if values is None or len(column.path) == 1:
         return values
     inner = column.path[1]
+    if isinstance(values, StructColumn):
+        return values.fields.get(inner)
     if isinstance(values, DictionaryColumn):
         return values.with_dictionary([None if value is None else value.get(inner) for value in values.dictionary])
     # An object that stands in many rows is opened once.
@@ -140,6 +142,8 @@ def distinct_objects(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
     """Return the objects in a column, each once, and for every row the number of its own."""
     if isinstance(values, DictionaryColumn):
         return values.indices.astype(np.int32), list(values.dictionary)
+    if isinstance(values, PackedColumn):
+        values = values.tolist()
     keys = list(map(id, values))
     objects = dict(zip(keys, values, strict=True))
     number = {key: position for position, key in enumerate(objects)}

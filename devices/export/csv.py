@@ -26,7 +26,7 @@ from devices.export.columns import (
 )
 from devices.export.compression import Compress
 from devices.export.files import PartialFile, merged_order
-from devices.sensors.base import DictionaryColumn
+from devices.sensors.columns import DictionaryColumn
 from devices.timeline.encode import join_rows, json_texts
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
@@ -148,7 +148,9 @@ def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:
     if kind in (ColumnType.FLOAT, ColumnType.INT, ColumnType.BOOL):
         texts = json_texts(values).values
         return texts if isinstance(values, np.ndarray) else [b"" if text == b"null" else text for text in texts]
-    return [b"" if value is None else _quoted(orjson.dumps(value)) for value in values]
+    if isinstance(values, DictionaryColumn):
+        return values.with_dictionary([_json_cell(value) for value in values.dictionary]).tolist()
+    return [_json_cell(value) for value in values]
 
 
 def _text_cells(values: Sequence[str | None]) -> Sequence[bytes]:
@@ -156,6 +158,10 @@ def _text_cells(values: Sequence[str | None]) -> Sequence[bytes]:
         return values.with_dictionary([_text_cell(value) for value in values.dictionary]).tolist()
     known = {value: _text_cell(value) for value in set(values)}
     return [known[value] for value in values]
+
+
+def _json_cell(value: object) -> bytes:
+    return b"" if value is None else _quoted(orjson.dumps(value))
 
 
 def _text_cell(value: str | None) -> bytes:

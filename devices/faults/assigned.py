@@ -9,7 +9,7 @@ import numpy as np
 from devices.faults.base import Fault
 from devices.faults.rows import AffectedRows
 from devices.faults.schedule import FaultSchedule, Windows
-from devices.sensors.base import Columns, take_rows
+from devices.sensors.columns import Columns, take_rows
 from devices.world.random import Flags, Hashes, Ints, hash_bits, uniform
 from devices.world.world import World
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_va
 
 from devices.faults.rows import AffectedRows
 from devices.faults.schedule import FOREVER_MS, FaultSchedule, RandomWindows, SingleWindow
-from devices.sensors.base import Columns
+from devices.sensors.columns import Columns
 from devices.world.random import Flags, Ints
 from edgewire.config import Config, duration_ms
 from edgewire.messages import CONTRACT

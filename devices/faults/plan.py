@@ -16,7 +16,7 @@ from devices.faults.reboots import RebootSchedule
 from devices.faults.rows import NO_ROWS, differing
 from devices.faults.schedule import SingleWindow
 from devices.faults.sensor_faults import shift_event_times
-from devices.sensors.base import Columns
+from devices.sensors.columns import Columns
 from devices.world.random import Flags, Hashes, Ints, hash_bits, uniform
 from edgewire.errors import ConfigError
 

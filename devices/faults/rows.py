@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.sensors.base import Column, Columns, take_rows
+from devices.sensors.columns import Column, Columns, plain_values, take_rows
 from devices.world.random import Flags, Hashes, Ints, hash_bits
 
 NO_ROWS: Ints = np.empty(0, dtype=np.int64)
@@ -50,7 +50,8 @@ class AffectedRows:
 
 def values_in(column: Column, rows: Ints) -> NDArray[Any] | list[Any]:
     """Return the values that stand in these rows."""
-    return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows.tolist()]
+    found = take_rows(column, rows)
+    return found if isinstance(found, np.ndarray) else plain_values(found)
 
 
 def replace_values(column: Column, rows: Ints, values: Sequence[Any] | NDArray[Any]) -> Column:
@@ -59,7 +60,7 @@ def replace_values(column: Column, rows: Ints, values: Sequence[Any] | NDArray[A
         changed = column.copy()
         changed[rows] = values
         return changed
-    listed: list[Any] = column.tolist() if isinstance(column, np.ndarray) else list(column)
+    listed = list(plain_values(column))
     plain = values.tolist() if isinstance(values, np.ndarray) else values
     for row, value in zip(rows.tolist(), plain, strict=True):
         listed[row] = value

@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from devices.faults.base import Fault, Layer, Number, Positive, Share, SignedMs
 from devices.faults.rows import AffectedRows, replace_values, values_in
-from devices.sensors.base import Columns
 from devices.sensors.bme280.chip import Signature, signature
+from devices.sensors.columns import Columns
 from devices.sensors.fields import numeric_fields, time_fields, whole_numbers
 from devices.sensors.gps.nmea import without_fix
 from devices.sensors.registry import KINDS

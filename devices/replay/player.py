@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from devices.replay.config import ReplayConfig
 from devices.replay.loading import load_recording, replayed_targets
 from devices.replay.targets import ReplayTarget
-from devices.sensors.base import Column, DictionaryColumn
+from devices.sensors.columns import Column, DictionaryColumn
 from devices.sensors.kind import DeviceKind
 from devices.world.random import Ints, hash_bits, uniform
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from devices.replay.player import ReplayPlayer
-from devices.sensors.base import Column, Columns, Sensor
+from devices.sensors.base import Sensor
+from devices.sensors.columns import Column, Columns
 from devices.world.random import Flags, Ints
 from devices.world.world import World
 

@@ -1,14 +1,11 @@
 """A sensor gives columns of readings for any devices at any times, by law 1 the same in any company."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from devices.world.random import Flags, Hashes, Ints
+from devices.sensors.columns import Column, Columns
+from devices.world.random import Hashes, Ints
 from devices.world.world import World
 
 EPOCH_MS = 946_684_800_000
@@ -61,85 +58,6 @@ class Recorded(Protocol):
     def read(self, ids: Ints, times: Ints) -> "Mapping[str, Column]":
         """Return the fields of devices (positions in the population) at instants (ms since 1970)."""
         ...
-
-
-class DictionaryColumn(Sequence[Any]):
-    """A column in which few objects stand in many rows: the objects, and for each row the index of its own.
-
-    It reads like a list of its rows. What is made of every object is made once (`with_dictionary`), and rows are taken
-    as numbers. The dictionary may hold objects that stand in no row.
-    """
-
-    __slots__ = ("dictionary", "indices")
-
-    def __init__(self, indices: Ints, dictionary: Sequence[Any]) -> None:
-        self.indices = indices
-        self.dictionary = dictionary
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @overload
-    def __getitem__(self, row: int) -> Any: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> "DictionaryColumn": ...
-
-    def __getitem__(self, row: int | slice) -> Any:
-        if isinstance(row, slice):
-            return DictionaryColumn(self.indices[row], self.dictionary)
-        return self.dictionary[self.indices[row]]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.tolist())
-
-    def tolist(self) -> list[Any]:
-        """Return one object a row."""
-        objects = np.empty(len(self.dictionary), dtype=object)
-        objects[:] = self.dictionary
-        rows: list[Any] = objects[self.indices].tolist()
-        return rows
-
-    def take(self, rows: Ints) -> "DictionaryColumn":
-        """Return some of its rows, in the order given."""
-        return DictionaryColumn(self.indices[rows], self.dictionary)
-
-    def with_dictionary(self, dictionary: Sequence[Any]) -> "DictionaryColumn":
-        """Return the same rows with other objects in the place of these, one for each."""
-        return DictionaryColumn(self.indices, dictionary)
-
-
-Column = NDArray[Any] | list[Any] | DictionaryColumn
-Columns = dict[str, Column]
-"""Field name -> one value a row, in the order of the message, without the fields that every message has."""
-
-
-def take_rows(column: Column, rows: Ints) -> Column:
-    """Return some rows of a column, in the order given."""
-    if isinstance(column, np.ndarray):
-        return np.asarray(column[rows])
-    if isinstance(column, DictionaryColumn):
-        return column.take(rows)
-    return list(map(column.__getitem__, rows.tolist()))
-
-
-def concat_columns(parts: Sequence[Column]) -> Column:
-    """Return one column of its parts, in order."""
-    arrays = [part for part in parts if isinstance(part, np.ndarray)]
-    if len(arrays) == len(parts):
-        return np.concatenate(arrays)
-    coded = [part for part in parts if isinstance(part, DictionaryColumn)]
-    if len(coded) == len(parts) and all(part.dictionary is coded[0].dictionary for part in coded):
-        return DictionaryColumn(np.concatenate([part.indices for part in coded]), coded[0].dictionary)
-    return list(chain.from_iterable(parts))
-
-
-def nullable(values: NDArray[Any], known: Flags) -> list[Any]:
-    """Return the values as JSON has them, None where they are not known."""
-    column = values.astype(object)
-    column[~known] = None
-    rows: list[Any] = column.tolist()
-    return rows
 
 
 class Sensor(Protocol):

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from devices.sensors.base import Columns, Events, EventSensor, HasLookback, Population, Sensor
+from devices.sensors.base import Events, EventSensor, HasLookback, Population, Sensor
+from devices.sensors.columns import Columns
 from devices.sensors.kind import DeviceKind
 from devices.world.random import Ints
 from devices.world.world import World

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devices.sensors.base import Columns, Population, Sensor
+from devices.sensors.base import Population, Sensor
+from devices.sensors.columns import Columns
 from devices.sensors.fields import numeric_fields, reading_of
 from devices.world.random import Floats, Hashes, Ints
 from devices.world.world import World

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from devices.scenario.devices import Device
-from devices.sensors.base import DictionaryColumn
+from devices.sensors.columns import DictionaryColumn
 from devices.sensors.registry import KINDS
 from devices.timeline.table import Table
 from devices.world.random import Ints

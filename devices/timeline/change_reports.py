@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.on_change import OnChange, compared_fields
 from devices.scenario.speech import spoken_messages
-from devices.sensors.base import Columns, DictionaryColumn
+from devices.sensors.columns import Columns, DictionaryColumn
 from devices.sensors.derived import DERIVED, derived_column, spoken_fields
 from devices.sensors.registry import KINDS
 from devices.timeline.field_texts import converted_numbers

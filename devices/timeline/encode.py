@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from devices.sensors.base import Columns, DictionaryColumn
+from devices.sensors.columns import Columns, DictionaryColumn, NullableColumn, PackedColumn, StructColumn
 from devices.world.timestamps import MILLISECONDS, split_timestamps, timestamps
 
 _PLAIN = frozenset({int, float, bool, type(None)})
@@ -78,10 +78,13 @@ def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
     """Return the JSON of every value of a column."""
     if isinstance(column, DictionaryColumn):
         return Texts(b"", column.with_dictionary(_dumped(column.dictionary)).tolist())
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind in "iufb":
-            dumped = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
-            return Texts(b"", dumped[1:-1].split(b",") if len(column) else [])
+    if isinstance(column, NullableColumn) and column.values.dtype.kind in "iuf":
+        return Texts(b"", _nullable_texts(column))
+    if isinstance(column, StructColumn):
+        return Texts(b"", _struct_texts(column))
+    if isinstance(column, np.ndarray) and column.dtype.kind in "iufb":
+        return Texts(b"", _array_texts(column))
+    if isinstance(column, np.ndarray | PackedColumn):
         column = list(column.tolist())
     types = set(map(type, column))
     if types <= _PLAIN:
@@ -106,6 +109,35 @@ def join_rows(parts: Sequence[Sequence[bytes] | bytes], rows: int) -> bytes:
             pieces[place :: len(parts)] = part[start : start + count]
         joined.append(b"".join(pieces))
     return b"".join(joined)
+
+
+def _array_texts(numbers: NDArray[Any]) -> list[bytes]:
+    dumped = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY)
+    return dumped[1:-1].split(b",") if len(numbers) else []
+
+
+def _nullable_texts(column: NullableColumn) -> list[bytes]:
+    values, known = column.values, column.known
+    if values.dtype.kind == "f":
+        # JSON has no NaN: it is written as null.
+        return _array_texts(np.where(known, values, np.nan))
+    texts = _array_texts(values)
+    for row in np.flatnonzero(~known).tolist():
+        texts[row] = b"null"
+    return texts
+
+
+def _struct_texts(column: StructColumn) -> list[bytes]:
+    """Return an object a row, its fields laid out between their names."""
+    if not len(column):
+        return []
+    parts: list[Sequence[bytes] | bytes] = []
+    close = b"{"
+    for name, field in column.fields.items():
+        quote, values = json_texts(field)
+        parts += [close + orjson.dumps(name) + b":" + quote, values]
+        close = quote + b","
+    return join_rows([*parts, close[:-1] + b"}\n"], len(column)).split(b"\n")[:-1]
 
 
 def _shared_texts(column: Sequence[Any]) -> list[bytes]:

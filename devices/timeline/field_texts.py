@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from devices.firmware.vitals import battery_pct, battery_v, rssi_dbm_column
 from devices.scenario.devices import Device
-from devices.sensors.base import EPOCH_MS, DictionaryColumn
+from devices.sensors.base import EPOCH_MS
+from devices.sensors.columns import DictionaryColumn
 from devices.sensors.derived import DERIVED, derived_column
 from devices.timeline.encode import json_texts
 from devices.timeline.table import Table

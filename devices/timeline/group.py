@@ -15,17 +15,8 @@ from devices.replay.player import Played, ReplayPlayer
 from devices.replay.sensor import ReplaySensor
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.working_hours import ActiveWindows
-from devices.sensors.base import (
-    AsksPlaces,
-    Columns,
-    EventSensor,
-    HasLookback,
-    Neighbour,
-    Population,
-    Sensor,
-    boot_number,
-    concat_columns,
-)
+from devices.sensors.base import AsksPlaces, EventSensor, HasLookback, Neighbour, Population, Sensor, boot_number
+from devices.sensors.columns import Columns, concat_columns
 from devices.sensors.registry import KINDS
 from devices.timeline.change_reports import ChangeReports, compared_values
 from devices.timeline.schedule import Due, Member, OverrideIntervals, Schedule

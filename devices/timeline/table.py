@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devices.sensors.base import Columns, take_rows
+from devices.sensors.columns import Columns, take_rows
 from devices.world.random import Ints
 from edgewire.messages import Channel
 

@@ -21,7 +21,8 @@ from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, kinds_by_id, vehicle_sites
 from devices.scenario.kind_places import find_neighbours
 from devices.scenario.scenario import Scenario
-from devices.sensors.base import Columns, boot_number
+from devices.sensors.base import boot_number
+from devices.sensors.columns import Columns
 from devices.sensors.fields import numeric_fields
 from devices.sensors.registry import KINDS
 from devices.timeline.annotations import Annotations

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from devices.sensors.base import Columns
+from devices.sensors.columns import Columns
 from devices.sensors.fields import time_fields
 from devices.sensors.registry import KINDS
 from devices.timeline.table import Table

@@ -47,7 +47,7 @@ CLASSES = (
 ARTERY, STREET, MOTORWAY, RADIAL, LANE = range(5)
 LIMIT_MS = np.array([kind.limit_kmh * KMH for kind in CLASSES])
 CORNER_M = np.array([kind.corner_m for kind in CLASSES])
-ROAD_TYPES = np.array([kind.road_type for kind in CLASSES], dtype=object)
+ROAD_TYPES = tuple(kind.road_type for kind in CLASSES)
 
 _GRID = 5
 _SPACING_M = 420.0

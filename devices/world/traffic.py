@@ -59,15 +59,18 @@ def inbound_share(local_ms: Ints, strength: Floats) -> Floats:
     return np.asarray(0.5 + (_LEAST_TIDE + _MORE_TIDE * strength) * tide * level)
 
 
-def times_of_day(local_ms: Ints) -> list[str]:
-    """Name the time: late_night 23-5 h, on weekdays rush_hour 7-10 and 16-19 h, evening from 19 h, else daytime."""
+TIMES_OF_DAY = ("daytime", "late_night", "rush_hour", "evening")
+
+
+def times_of_day(local_ms: Ints) -> Ints:
+    """Return the time's position in `TIMES_OF_DAY`.
+
+    late_night is 23-5 h, rush_hour 7-10 and 16-19 h on weekdays, evening from 19 h, else it is daytime.
+    """
     days, within = np.divmod(local_ms, DAY_MS)
     hour = within // HOUR_MS
     rush = (((hour >= 7) & (hour < 10)) | ((hour >= 16) & (hour < 19))) & (weekday(days) < 5)
-    names: list[str] = np.select(
-        [(hour >= 23) | (hour < 5), rush, hour >= 19], ["late_night", "rush_hour", "evening"], "daytime"
-    ).tolist()
-    return names
+    return np.select([(hour >= 23) | (hour < 5), rush, hour >= 19], [1, 2, 3], 0)
 
 
 _STEP_MS = 10 * MINUTE_MS

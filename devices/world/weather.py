@@ -11,6 +11,9 @@ Season = Literal["calendar", "winter", "summer"]
 """By the date, or held at the middle of one."""
 
 
+CONDITIONS = ("sunny", "foggy", "rainy")
+
+
 @dataclass(frozen=True, slots=True)
 class Weather:
     """Hold the weather, one value a row."""
@@ -45,8 +48,12 @@ class Weather:
 
     def conditions(self) -> list[str]:
         """Name each: sunny, rainy or foggy."""
-        names: list[str] = np.where(self.rain > 0, "rainy", np.where(self.fog, "foggy", "sunny")).tolist()
+        names: list[str] = np.array(CONDITIONS, dtype=object)[self.condition_numbers()].tolist()
         return names
+
+    def condition_numbers(self) -> Ints:
+        """Return the position of each in `CONDITIONS`."""
+        return np.where(self.rain > 0, CONDITIONS.index("rainy"), self.fog.astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from devices.scenario.scenario import Scenario
-from devices.sensors.base import DictionaryColumn
+from devices.sensors.columns import DictionaryColumn
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 from devices.world.random import Floats

@@ -8,7 +8,7 @@ import numpy as np
 
 from devices.scenario.devices import Device
 from devices.scenario.scenario import Scenario
-from devices.sensors.base import Columns
+from devices.sensors.columns import Columns
 from devices.sensors.registry import KINDS
 from devices.timeline.formats import make_wire_formats
 from devices.timeline.table import Table

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from devices.sensors.base import Columns, DictionaryColumn, Population
+from devices.sensors.base import Population
 from devices.sensors.bme280.chip import (
     NOISE_H_PERCENT,
     NOISE_P_HPA,
@@ -21,6 +21,7 @@ from devices.sensors.bme280.chip import (
 from devices.sensors.bme280.environment import Environment, IndoorAir, OutdoorAir, RangeLimiter, RangeSettings
 from devices.sensors.bme280.exposure import Exposure
 from devices.sensors.bme280.room import RoomAir
+from devices.sensors.columns import Columns, DictionaryColumn
 from devices.sensors.kind import DeviceKind
 from devices.world.random import Floats, Hashes, Ints, coarse_normals, extend, hash_bits, normal, uniform
 from devices.world.world import DAY_MS, World

@@ -5,7 +5,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from devices.sensors.base import Columns, Population, nullable
+from devices.sensors.base import Population
+from devices.sensors.columns import Columns, DictionaryColumn, nullable, numbered_column
 from devices.sensors.gps.nmea import InView, at_another_time, sentences
 from devices.sensors.gps.nmea_output import NmeaOutput
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
@@ -48,6 +49,9 @@ class GpsSettings(Config):
     """Before the vehicle's id, so that it is none of production's: `SYN-`."""
 
 
+_FIXES = ("none", "2d", "3d")
+
+
 class GpsSensor:
     """Many GPS units with the same settings; unit n rides in vehicle n of its site."""
 
@@ -70,8 +74,8 @@ class GpsSensor:
         scale = settings.cep_m / CEP_M
         fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
         columns: Columns = {
-            "vehicle_id": [f"{settings.identifier_prefix}V{number:04d}" for number in vehicles.tolist()],
-            "fix": np.where(fix.is_3d, "3d", np.where(fix.known, "2d", "none")),
+            "vehicle_id": numbered_column(vehicles, lambda number: f"{settings.identifier_prefix}V{number:04d}"),
+            "fix": DictionaryColumn(np.where(fix.is_3d, 2, fix.known.astype(np.int64)), _FIXES),
             "latitude": nullable(np.round(fix.latitude, settings.decimals), fix.known),
             "longitude": nullable(np.round(fix.longitude, settings.decimals), fix.known),
             "altitude_m": nullable(np.round(fix.altitude_m, 1), fix.is_3d),

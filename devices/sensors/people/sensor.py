@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from devices.sensors.base import Columns, Events, Population
+from devices.sensors.base import Events, Population
+from devices.sensors.columns import Columns
 from devices.sensors.kind import DeviceKind
 from devices.sensors.people.events import VisitEvent, VisitState, visit_events_of, visit_fields
 from devices.sensors.people.visits import ENTRY, SESSION, VisitDay, VisitMessages

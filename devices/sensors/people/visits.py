@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.sensors.people.rank_index import RankIndex
+from devices.sensors.uuids import uuid4_texts
 from devices.world.random import Hashes, Ints, hash_bits, uniform
 from devices.world.shops import Shops
 from devices.world.world import DAY_MS, World
@@ -108,14 +109,8 @@ class VisitDay:
             self._day,
             self._numbers[visitors].astype(np.int64),
         )
-        high = hash_bits(self._world.seed, "shop/customer/a", *counters) & np.uint64(0xFFFFFFFFFFFF0FFF) | np.uint64(
-            0x4000
-        )
-        low = hash_bits(self._world.seed, "shop/customer/b", *counters) & np.uint64(2**62 - 1) | np.uint64(2**63)
-        return [
-            f"{a >> 32:08x}-{a >> 16 & 0xFFFF:04x}-{a & 0xFFFF:04x}-{b >> 48:04x}-{b & 0xFFFFFFFFFFFF:012x}"
-            for a, b in zip(high.tolist(), low.tolist(), strict=True)
-        ]
+        high, low = (hash_bits(self._world.seed, f"shop/customer/{half}", *counters) for half in ("a", "b"))
+        return uuid4_texts(high, low)
 
     def counted_until(self, shops: Ints, times_ms: Ints) -> Ints:
         """Return entries and exits (a row each) that the counters have seen from local midnight to these instants."""

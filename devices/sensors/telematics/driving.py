@@ -4,18 +4,19 @@ A telematics unit reports it; a gps unit is told of it where its messages carry 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from devices.sensors.base import Columns, Population, nullable
+from devices.sensors.base import Population
+from devices.sensors.columns import Column, Columns, DictionaryColumn, NullableColumn, first_known, nullable
 from devices.sensors.telematics.events import MPH, DrivingState, EventType, Thresholds
 from devices.world.arrivals import headway_s
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
 from devices.world.roads import LIMIT_MS, ROAD_TYPES
-from devices.world.traffic import times_of_day
+from devices.world.traffic import TIMES_OF_DAY, times_of_day
 from devices.world.vehicles.vehicles import Motion
+from devices.world.weather import CONDITIONS
 from devices.world.world import DAY_MS, HOUR_MS, World
 
 # Rain or fog, and the night, make the same event riskier; from this sum of weights on a record is labelled risky.
@@ -66,10 +67,10 @@ class DrivingMonitor:
             hash_bits(world.seed, "vehicle/event", components(world).site_arrays.keys[sites], vehicles, times),
         )
 
-    def events(self, state: DrivingState) -> tuple[Flags, dict[str, list[Any]]]:
+    def events(self, state: DrivingState) -> tuple[Flags, dict[str, NullableColumn]]:
         """Tell which types hold [type, row], and every attribute, None where its event does not hold."""
         holds = np.zeros((len(self.types), len(state.times)), dtype=np.bool_)
-        attributes: dict[str, list[Any]] = {}
+        attributes: dict[str, NullableColumn] = {}
         for row, kind in enumerate(self.types):
             holds[row], found = kind.detect(state)
             chance = self._chances.get(kind.name)
@@ -82,32 +83,30 @@ class DrivingMonitor:
             for name, values in found.items():
                 column = nullable(values, holds[row])
                 # Two types may have an attribute in common: it is the gravest's that holds.
-                graver = attributes.get(name)
-                attributes[name] = _first_of(graver, column) if graver else column
+                attributes[name] = first_known(attributes[name], column) if name in attributes else column
         return holds, attributes
 
     def context(self, world: World, ids: Ints, state: DrivingState) -> Columns:
         """Return what surrounds the vehicles: weather, road, traffic and time of day."""
         local = world.local_ms(self._population.sites[ids], state.times)
         return {
-            "weather": state.air.conditions(),
-            "road_type": ROAD_TYPES[components(world).roads.plan.road_class[state.moving.road]].tolist(),
+            "weather": DictionaryColumn(state.air.condition_numbers(), CONDITIONS),
+            "road_type": DictionaryColumn(components(world).roads.plan.road_class[state.moving.road], ROAD_TYPES),
             "traffic_density": np.round(state.density, 3),
-            "time_of_day": times_of_day(local),
+            "time_of_day": DictionaryColumn(times_of_day(local), TIMES_OF_DAY),
         }
 
-    def risk(self, holds: Flags, context: Columns) -> list[str]:
+    def risk(self, holds: Flags, context: Columns) -> DictionaryColumn:
         """Label as risky where the weights of the events, raised by poor sight and night, come to the limit."""
         weights = np.array([kind.weight for kind in self.types])
-        poor = np.array(context["weather"]) != "sunny"
-        night = np.array(context["time_of_day"]) == "late_night"
+        poor, night = ~_are(context["weather"], "sunny"), _are(context["time_of_day"], "late_night")
         score = weights @ holds * (1 + _POOR_SIGHT * poor + _LATE_NIGHT * night)
-        labels: list[str] = np.where(score >= _RISKY, "risky", "safe").tolist()
-        return labels
+        return DictionaryColumn((score >= _RISKY).astype(np.int64), ("safe", "risky"))
 
 
-def _first_of(first: list[Any], second: list[Any]) -> list[Any]:
-    return [one if one is not None else other for one, other in zip(first, second, strict=True)]
+def _are(column: Column, word: str) -> Flags:
+    assert isinstance(column, DictionaryColumn), "what surrounds a vehicle is said in few words"
+    return np.asarray(column.indices == column.dictionary.index(word))
 
 
 def _over_limit_mph(world: World, moving: Motion) -> Floats:

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from devices.sensors.base import EPOCH_MS, Columns, Population, nullable
+from devices.sensors.base import EPOCH_MS, Population
+from devices.sensors.columns import Columns, DictionaryColumn, distinct_rows, nullable, numbered_column
 from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
 from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
 from devices.sensors.telematics.events import MPH, PING, EventType, Thresholds, event_types_of
+from devices.sensors.uuids import uuid4_hex
 from devices.world.components import components
 from devices.world.random import Flags, Hashes, Ints, hash_bits
 from devices.world.timestamps import timestamps
@@ -57,7 +58,7 @@ class TelematicsSensor:
         if unknown:
             raise ConfigError(f"event_chances: '{min(unknown)}' is not one of {', '.join(kind.name for kind in types)}")
         self._monitor = DrivingMonitor(settings, population, types, settings.event_chances)
-        self._names = np.array([*(kind.name for kind in self._monitor.types), PING], dtype=object)
+        self._names = (*(kind.name for kind in self._monitor.types), PING)
 
     @property
     def lookback_ms(self) -> int:
@@ -75,14 +76,14 @@ class TelematicsSensor:
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
         fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
         trips, _ = components(world).vehicles.last_trips(sites, vehicles, times)
-        drivers = [f"{self._settings.identifier_prefix}D{number:04d}" for number in vehicles.tolist()]
+        drivers, trip_ids = self._identifiers(vehicles, trips - components(world).vehicles.first_trip)
         gravest = np.where(holds.any(axis=0), holds.argmax(axis=0), len(names) - 1)
         return {
             "event_id": _event_ids(world.seed, keys, times),
             "driver_id": drivers,
-            "trip_id": _trip_ids(drivers, trips - components(world).vehicles.first_trip),
+            "trip_id": trip_ids,
             "ts": timestamps(times),
-            "event_type": names[gravest].tolist(),
+            "event_type": DictionaryColumn(gravest, names),
             "events": _names_of(names, holds),
             "latitude": nullable(np.round(fix.latitude, 6), fix.known),
             "longitude": nullable(np.round(fix.longitude, 6), fix.known),
@@ -95,6 +96,14 @@ class TelematicsSensor:
             "signal_dbm": signal_dbm(world, keys, sites, times, moving),
             "risk_label": monitor.risk(holds, context),
         }
+
+    def _identifiers(self, vehicles: Ints, trips: Ints) -> tuple[DictionaryColumn, DictionaryColumn]:
+        """Return the drivers, and their trips: the driver and the number of the trip since 2000."""
+        prefix, most = self._settings.identifier_prefix, int(trips.max(initial=0)) + 1
+        return (
+            numbered_column(vehicles, lambda vehicle: f"{prefix}D{vehicle:04d}"),
+            numbered_column(vehicles * most + trips, lambda trip: f"{prefix}D{trip // most:04d}-{trip % most:06d}"),
+        )
 
 
 def _minutes_since(powered_on_ms: int, times: Ints) -> Ints:
@@ -109,27 +118,17 @@ def _restamped(columns: Columns, times: Ints, powered_on_ms: int) -> Columns:
     return {"period_minute": _minutes_since(powered_on_ms, times)}
 
 
-def _names_of(names: NDArray[np.object_], holds: Flags) -> list[list[str]]:
+def _names_of(names: Sequence[str], holds: Flags) -> DictionaryColumn:
     """Return the events of each row, gravest first."""
-    rows: list[list[str]] = [[PING]] * holds.shape[1]
-    for row in np.flatnonzero(holds.any(axis=0)).tolist():
-        rows[row] = names[:-1][holds[:, row]].tolist()
-    return rows
-
-
-def _trip_ids(drivers: list[str], trips: Ints) -> list[str]:
-    """Return the driver, and the number of the trip since 2000."""
-    return [f"{driver}-{trip:06d}" for driver, trip in zip(drivers, trips.tolist(), strict=True)]
+    first, indices = distinct_rows(holds.T.astype(np.int64))
+    found = [[name for name, does in zip(names, row, strict=False) if does] for row in holds.T[first].tolist()]
+    return DictionaryColumn(indices, [events or [PING] for events in found])
 
 
 def _event_ids(seed: int, keys: Hashes, times: Ints) -> list[str]:
     """Return a UUID of version 4 for each reading, as 32 hexadecimal digits, made of its hash."""
-    high = hash_bits(seed, "telematics/id/high", keys, times).tolist()
-    low = hash_bits(seed, "telematics/id/low", keys, times).tolist()
-    return [
-        f"{(a & 0xFFFFFFFFFFFF0FFF) | 0x4000:016x}{(b & 0x3FFFFFFFFFFFFFFF) | 0x8000000000000000:016x}"
-        for a, b in zip(high, low, strict=True)
-    ]
+    high, low = (hash_bits(seed, f"telematics/id/{half}", keys, times) for half in ("high", "low"))
+    return uuid4_hex(high, low)
 
 
 KIND = DeviceKind(

@@ -4,12 +4,13 @@ The road's true vehicles are drawn first; the camera then misses some of them (d
 and all of them while it is blind, which `uptime` says.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from devices.sensors.base import Columns, Population, concat_columns, nullable
+from devices.sensors.base import Population
+from devices.sensors.columns import Columns, NullableColumn, concat_columns, nullable
 from devices.sensors.kind import DeviceKind
 from devices.sensors.traffic.vehicles import CameraErrors, DetectedVehicles
 from devices.sensors.traffic.view import CameraViews, camera_views, fleet_passages, locate_cameras
@@ -142,7 +143,7 @@ class TrafficSensor:
             out |= elevation.reshape(moments.shape) < DUSK_DEG
         return ~out
 
-    def _confidence(self, world: World, keys: Hashes, times: Ints, chance: Floats, counts: Ints) -> list[Any]:
+    def _confidence(self, world: World, keys: Hashes, times: Ints, chance: Floats, counts: Ints) -> NullableColumn:
         """Return the average score of the detections: lower where more is missed. None without any."""
         spread = _CONFIDENCE_DEVIATION * normal(hash_bits(world.seed, "camera/confidence", keys, times))
         score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))

@@ -1,10 +1,10 @@
 """The single vehicles behind a camera's counts, and what the camera makes of those it saw."""
 
-from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from devices.sensors.columns import DictionaryColumn, NullableColumn, StructColumn, counts_column, nullable
 from devices.sensors.traffic.view import FleetPassages
 from devices.world.arrivals import arrivals
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
@@ -108,7 +108,7 @@ class DetectedVehicles:
         self._class[self._of_fleet] = _FLEET_CLASS
         self.counts = np.bincount(self._reading, minlength=self._rows).astype(np.int64)
 
-    def speeds(self, mean_kmh: Floats) -> dict[str, list[Any]]:
+    def speeds(self, mean_kmh: Floats) -> dict[str, NullableColumn]:
         """Return the mean, least and greatest speed of each reading, None without vehicles."""
         z = np.clip(normal(self._bits("speed")), -2.8, 3.5)
         mean = mean_kmh[self._reading] * _CLASS_PACE[self._class]
@@ -116,9 +116,10 @@ class DetectedVehicles:
         speed = mean * (1 + _DEVIATION[self._road_class] * _CLASS_SPREAD[self._class] * z)
         speed[self._of_fleet] = self._fleet_speed
         found = self._stats(speed, self._reading, self.counts)
-        return {f"{name}_speed": _rounded(found[name], 1, self.counts > 0) for name in ("avg", "min", "max")}
+        there = self.counts > 0
+        return {f"{name}_speed": nullable(np.round(found[name], 1), there) for name in ("avg", "min", "max")}
 
-    def colours(self) -> list[dict[str, int]]:
+    def colours(self) -> DictionaryColumn:
         """Return the vehicles by colour; colours that did not occur are left out, as below."""
         bits = self._bits("colour")
         bits[self._of_fleet] = self._fleet_colour
@@ -131,25 +132,22 @@ class DetectedVehicles:
             colours[wrong] = np.where(by_lamp, shade, _DAY_NUMBERS[colours[wrong]])
         return self._tally(colours, tuple(_COLOURS))
 
-    def classes(self) -> list[dict[str, int]]:
+    def classes(self) -> DictionaryColumn:
         """Return the vehicles by class."""
         return self._tally(self._class, tuple(_CLASSES))
 
-    def directions(self) -> list[dict[str, int]]:
+    def directions(self) -> DictionaryColumn:
         """Return the vehicles by direction."""
         return self._tally(self._way, _DIRECTIONS)
 
-    def headways(self) -> list[dict[str, float | None]]:
+    def headways(self) -> StructColumn:
         """Return the gaps in s between successive vehicles that were seen, on whatever lane."""
         follows = np.diff(self._reading, prepend=-1) == 0
         gaps = np.diff(self._moment, prepend=0.0)[follows]
         counts = np.maximum(self.counts - 1, 0)
         found = self._stats(gaps, self._reading[follows], counts)
-        columns = [_rounded(found[name], 3, counts > 0) for name in ("avg", "min", "max", "std")]
-        return [
-            {"mean": mean, "min": least, "max": most, "std": std}
-            for mean, least, most, std in zip(*columns, strict=True)
-        ]
+        names = {"mean": "avg", "min": "min", "max": "max", "std": "std"}
+        return StructColumn({name: nullable(np.round(found[of], 3), counts > 0) for name, of in names.items()})
 
     def _moments(self, others: Ints, way: Ints, lanes: Ints, interval_s: Floats, counters: tuple[Any, ...]) -> Floats:
         """Return when (s into the interval) each vehicle that is not of the fleet passes; lanes fill independently."""
@@ -174,10 +172,9 @@ class DetectedVehicles:
     def _bits(self, stream: str) -> Hashes:
         return hash_bits(self._seed, f"camera/{stream}", *self._counters)
 
-    def _tally(self, sort: Ints, names: tuple[str, ...]) -> list[dict[str, int]]:
+    def _tally(self, sort: Ints, names: tuple[str, ...]) -> DictionaryColumn:
         table = np.bincount(self._reading * len(names) + sort, minlength=self._rows * len(names))
-        rows = table.reshape(self._rows, len(names)).tolist()
-        return [dict(compress(zip(names, row, strict=True), row)) for row in rows]
+        return counts_column(table.reshape(self._rows, len(names)), names)
 
     def _stats(self, values: Floats, reading: Ints, counts: Ints) -> dict[str, Floats]:
         """Return statistics of each reading, anything where it has no values. Sums run in order."""
@@ -194,9 +191,3 @@ class DetectedVehicles:
 
 def _sorts(chance: Floats, shares: dict[str, float]) -> Ints:
     return np.searchsorted(np.cumsum(list(shares.values()))[:-1], chance, side="right").astype(np.int64)
-
-
-def _rounded(values: Floats, digits: int, known: Flags) -> list[Any]:
-    return [
-        value if there else None for value, there in zip(np.round(values, digits).tolist(), known.tolist(), strict=True)
-    ]

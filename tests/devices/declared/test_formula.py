@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.declared.formula import FUNCTION_NAMES, MAX_LENGTH, read_formula
-from devices.sensors.base import DictionaryColumn
+from devices.sensors.columns import DictionaryColumn
 
 A, B = np.array([1.0, 2.0, np.nan]), np.array([4.0, 0.0, 1.0])
 MODES = DictionaryColumn(np.array([0, 1, 0]), ["eco", "fast"])

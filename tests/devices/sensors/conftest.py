@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.sensors.base import Columns, Population, Sensor
+from devices.sensors.base import Population, Sensor
+from devices.sensors.columns import Columns
 from devices.world.random import hash_bits
 from devices.world.world import World
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from devices.sensors.base import EPOCH_MS, Columns
+from devices.sensors.base import EPOCH_MS
+from devices.sensors.columns import Columns
 from devices.sensors.registry import KINDS
 from devices.sensors.telematics.sensor import TelematicsSensor
 from devices.timeline.table import Batch

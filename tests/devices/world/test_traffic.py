@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from devices.world.components import components
-from devices.world.traffic import demand, greenshields_density, inbound_share, times_of_day
+from devices.world.traffic import TIMES_OF_DAY, demand, greenshields_density, inbound_share, times_of_day
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
@@ -41,8 +41,16 @@ def test_more_drive_in_in_the_morning_and_out_in_the_evening() -> None:
 
 def test_times_of_day() -> None:
     hours = MONDAY_MS + np.array([3, 8, 12, 17, 20, 23]) * HOUR_MS
-    assert times_of_day(hours) == ["late_night", "rush_hour", "daytime", "rush_hour", "evening", "late_night"]
-    assert times_of_day(hours + 5 * DAY_MS)[1] == "daytime"
+    named = [TIMES_OF_DAY[time] for time in times_of_day(hours)]
+    assert named == [
+        "late_night",
+        "rush_hour",
+        "daytime",
+        "rush_hour",
+        "evening",
+        "late_night",
+    ]
+    assert TIMES_OF_DAY[times_of_day(hours + 5 * DAY_MS)[1]] == "daytime"
 
 
 def test_density_after_greenshields() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from devices.scenario.scenario import Scenario
-from devices.sensors.base import Columns, Population
+from devices.sensors.base import Population
+from devices.sensors.columns import Columns
 from devices.sensors.gps.sensor import GpsSensor, GpsSettings
 from devices.timeline.timeline import Timeline
 from devices.world.components import components

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.sensors.base import Columns, Population
+from devices.sensors.base import Population
+from devices.sensors.columns import Columns
 from devices.sensors.gps.sensor import GpsSensor, GpsSettings
 from devices.sensors.telematics.events import EVENT_TYPES, G_MS2, MPH, Detection, DrivingState, EventType
 from devices.sensors.telematics.sensor import TelematicsSensor, TelematicsSettings
@@ -146,7 +147,7 @@ def test_the_context_is_that_of_the_world(population: PopulationOf) -> None:
     rows = TelematicsSensor(TelematicsSettings(), population(100)).sample(WORLD, ids, times)
     zeros = np.zeros_like(ids)
     moving = components(WORLD).vehicles.motion(zeros, ids, times)
-    assert rows["weather"] == components(WORLD).atmosphere.weather(zeros, times).conditions()
+    assert list(rows["weather"]) == components(WORLD).atmosphere.weather(zeros, times).conditions()
     assert set(rows["weather"]) == {"sunny", "rainy", "foggy"}
     assert rows["traffic_density"] == pytest.approx(
         components(WORLD).traffic.flow_at(zeros, moving.road, times).density, abs=0.001

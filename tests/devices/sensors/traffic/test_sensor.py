@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from devices.scenario.scenario import Scenario
-from devices.sensors.base import Columns, Population
+from devices.sensors.base import Population
+from devices.sensors.columns import Columns
 from devices.sensors.traffic.sensor import TrafficSensor, TrafficSettings
 from devices.sensors.traffic.vehicles import DetectedVehicles
 from devices.sensors.traffic.view import camera_views
