@@ -226,7 +226,7 @@ class WaveAtmosphere:
         depression = depression_c(temperature - dew_point) * (1 - RAIN_CLOSES * np.clip(3 * rain, 0, 1))
         dew_point = temperature - depression
         humidity = 100 * vapour_pressure_hpa(dew_point) / vapour_pressure_hpa(temperature)
-        tide = tides_hpa(self._latitude[sites], hour, days, heated, self._coast[sites])
+        tide = tides_hpa(self._latitude[sites], hour, days, heated)
         sea_level = (
             month["pressure_hpa"]
             + month["passing_hpa"] * state.pressure
