@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from bridge.message.template import Template
+from bridge.sinks.kafka.value_config import SchemaRegistryConfig, ValueConfig
 from bridge.sinks.settings import SinkConfig, Target
 from edgewire.config import DurationMs, PositiveInt
 from edgewire.messages import KAFKA_TOPIC, KindContract, MessageType
@@ -77,6 +78,8 @@ class KafkaTarget(Target):
     """Template of a number; without it the key decides."""
     headers: dict[str, Template] = {}
     """Templates; besides the attributes of CloudEvents."""
+    value: ValueConfig | None = None
+    """How the values are written, instead of `kafka.value`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -109,6 +112,10 @@ class KafkaSinkConfig(SinkConfig):
     batch_messages: PositiveInt = 2000
     timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
     """For reaching the cluster and creating topics. Delivery itself is tried for ever."""
+    schema_registry: SchemaRegistryConfig | None = None
+    """Keeps the schemas of values in Avro and Protobuf. A URL alone is written as text."""
+    value: ValueConfig = ValueConfig()
+    """How the values of all routes are written that do not say it themselves."""
     properties: Annotated[dict[str, str | int | float | bool], PathKeys(_FILES)] = {}
     """Further properties of librdkafka, such as `security.protocol`. NAME_file, such as `sasl.password_file`, is a file
     that holds the value of NAME; it is read again by a reload, as are certificates and keys."""

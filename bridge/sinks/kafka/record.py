@@ -8,6 +8,7 @@ from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.kafka.config import KafkaTarget
+from bridge.sinks.kafka.value_config import ValueConfig
 from edgewire.clock import iso_ms
 from edgewire.messages import KAFKA_TOPIC
 from edgewire.messages.cloudevents import KafkaHeaders, topic_headers
@@ -16,6 +17,8 @@ BY_KEY = -1
 """The partition where the key decides, as librdkafka has it."""
 
 _KNOWN_TOPICS = 100_000
+_JSON = ValueConfig()
+_MEDIA_TYPES = {"avro": b"application/avro", "protobuf": b"application/protobuf"}
 
 
 class KafkaRecord(NamedTuple):
@@ -35,7 +38,9 @@ def target_of(event: RoutedEvent) -> KafkaTarget | None:
 class RecordBuilder:
     """Makes records; remembers the headers that all messages of a topic have."""
 
-    def __init__(self) -> None:
+    def __init__(self, value: ValueConfig = _JSON) -> None:
+        """Take how values are written where a route does not say it."""
+        self._value = value
         self._prefixes: dict[TopicInfo, KafkaHeaders] = {}
 
     def build_record(self, event: RoutedEvent) -> KafkaRecord:
@@ -67,6 +72,8 @@ class RecordBuilder:
                 headers.append(("ce_expirytime", iso_ms(event.expires_ms).encode()))
         if (message.properties or info.content_type) and (found := event.content_type):
             headers[0] = ("content-type", found.encode())
+        if (written := _MEDIA_TYPES.get((target.value or self._value).format)) is not None:
+            headers[0] = ("content-type", written)
         if info.is_foreign:
             if event.is_raw:
                 headers += [(name, value.encode()) for name, value in mqtt_attributes(event)]

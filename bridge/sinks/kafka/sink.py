@@ -28,9 +28,11 @@ from bridge.sinks.kafka.admin import (
 from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
 from bridge.sinks.kafka.producer import POLL_IDLE_S, BatchReport, KafkaProducers
 from bridge.sinks.kafka.record import BY_KEY, RecordBuilder, target_of
+from bridge.sinks.kafka.schema_registry import SchemaRegistry
+from bridge.sinks.kafka.values import ValueWriter, describe_value
 from edgewire import logs
-from edgewire.clock import Clock
-from edgewire.errors import ServiceUnavailable
+from edgewire.clock import Clock, SystemClock
+from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.redact import hide_named_secrets, show_header
 
 _KNOWN_TOPICS = 10_000
@@ -44,7 +46,7 @@ class KafkaSink:
     name = "kafka"
 
     def __init__(
-        self, config: KafkaSinkConfig, targets: Sequence[KafkaTarget], bridge: str, _clock: Clock | None = None
+        self, config: KafkaSinkConfig, targets: Sequence[KafkaTarget], bridge: str, clock: Clock | None = None
     ) -> None:
         """Take the settings; the topics of `targets` are created where the cluster does not have them."""
         self.config = config
@@ -61,7 +63,8 @@ class KafkaSink:
         }
         self._producers = KafkaProducers(properties, self._on_error)
         self._refused: set[str] = set()  # queues in which something was refused, until all of it is delivered
-        self._records = RecordBuilder()
+        self._records = RecordBuilder(config.value)
+        self._values = self._make_values(targets, clock or SystemClock())
         self.batch_messages = config.batch_messages
         self.linger_s = 0.0  # librdkafka has its own
 
@@ -72,18 +75,25 @@ class KafkaSink:
     async def connect(self) -> None:
         await asyncio.to_thread(create_missing_topics, self.config, self._topics, self._bridge)
         self._known_topics = set(self._topics)
+        if self._values is not None:
+            self._values.open()
         self._producers.open()
 
     async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         if self._has_topic_templates and (new := self._new_topics(batch)) and (retry := await self._create_topics(new)):
             return dict.fromkeys(range(len(batch)), retry)
         failures: dict[int, Failure] = {}
+        values = None
         left: Collection[int] = range(len(batch))
-        if queue_key not in self._refused:
-            left = await self._send(self._producers.pipelined(), batch, left, failures)
+        if self._values is not None:
+            topics = [self._topic_of(event) for event in batch]
+            values, failures = await self._values.write_values(batch, topics)
+            left = [position for position in left if position not in failures]
+        if left and queue_key not in self._refused:
+            left = await self._send(self._producers.pipelined(), batch, values, left, failures)
         if left:
             self._refused.add(queue_key)
-            await self._send_one_by_one(batch, sorted(left), failures)
+            await self._send_one_by_one(batch, values, sorted(left), failures)
         if not any(stops_queue(failure) for failure in failures.values()):
             self._refused.discard(queue_key)
         if not failures:
@@ -95,29 +105,41 @@ class KafkaSink:
 
     async def close(self) -> None:
         await self._producers.close()
+        if self._values is not None:
+            await self._values.close()
 
     async def probe(self) -> str:
-        return await asyncio.to_thread(describe_cluster, self.config, self._topics, self._bridge)
+        said = await asyncio.to_thread(describe_cluster, self.config, self._topics, self._bridge)
+        return said if self._values is None else f"{said}; {await self._values.probe()}"
 
     def preview(self, event: RoutedEvent) -> dict[str, Any]:
         topic, key, partition, headers = self._records.build_record(event)
+        target = target_of(event)
+        assert target is not None
+        value = target.value or self.config.value
+        written = {} if value.format == "json" else {"value": describe_value(event, value, topic)}
         return {
             "lane": self.queue_key(event),
             "destination": topic,
             "key": key,
             "partition": None if partition == BY_KEY else partition,
-            "headers": {name: _shown(name, value, target_of(event)) for name, value in headers},
+            "headers": {name: _shown(name, said, target) for name, said in headers},
             "body": hide_named_secrets(event.body.decode(errors="backslashreplace")),
+            **written,
         }
 
     async def _send(
         self,
         producer: Producer,
         batch: Sequence[RoutedEvent],
+        values: Sequence[bytes | None] | None,
         positions: Collection[int],
         failures: dict[int, Failure],
     ) -> dict[int, KafkaError]:
-        """Send these of a batch, and return what was refused. What cannot be sent at all goes into `failures`."""
+        """Send these of a batch, with `values` or else their bodies, and return what was refused.
+
+        What cannot be sent at all goes into `failures`.
+        """
         report = BatchReport()
         stopped: Retry | KafkaError | None = None
         build_record = (
@@ -134,7 +156,8 @@ class KafkaSink:
             try:
                 topic, key, partition, headers = build_record(event)
                 on_delivery = partial(report.on_delivery, position)
-                producer.produce(topic, event.body, key, partition, on_delivery, headers=headers)
+                value = event.body if values is None else values[position]
+                producer.produce(topic, value, key, partition, on_delivery, headers=headers)
             except TemplateError as error:
                 failures[position] = Rejected(str(error))
             except BufferError:
@@ -154,7 +177,11 @@ class KafkaSink:
         return report.errors
 
     async def _send_one_by_one(
-        self, batch: Sequence[RoutedEvent], positions: Sequence[int], failures: dict[int, Failure]
+        self,
+        batch: Sequence[RoutedEvent],
+        values: Sequence[bytes | None] | None,
+        positions: Sequence[int],
+        failures: dict[int, Failure],
     ) -> None:
         """Send each after the one before it is delivered or rejected; those behind one that has to wait, wait too.
 
@@ -166,7 +193,7 @@ class KafkaSink:
             if device in held:
                 failures[position] = held[device]
                 continue
-            refused = await self._send(self._producers.sequential(), batch, [position], failures)
+            refused = await self._send(self._producers.sequential(), batch, values, [position], failures)
             for error in refused.values():
                 found = self._classify(error, batch[position])
                 if found is ErrorClass.FATAL:
@@ -178,6 +205,27 @@ class KafkaSink:
                 return
             if isinstance(failure, Retry):
                 held[device] = failure
+
+    def _make_values(self, targets: Sequence[KafkaTarget], clock: Clock) -> ValueWriter | None:
+        """Return what writes values that have schemas; None where all are JSON. Raises `ConfigError`."""
+        config = self.config
+        forms = {(target.value or config.value).format for target in targets} - {"json"}
+        if not forms:
+            if config.schema_registry is not None:
+                raise ConfigError("kafka.schema_registry is set, but all values are JSON: write kafka.value: avro")
+            return None
+        if config.schema_registry is None:
+            raise ConfigError(
+                f"kafka.value is {sorted(forms)[0]}, but kafka.schema_registry is missing: write its URL there"
+            )
+        return ValueWriter(config, SchemaRegistry(config.schema_registry), clock)
+
+    def _topic_of(self, event: RoutedEvent) -> str | None:
+        """Return the topic of a message; None where none can be made of it, which is told when it is sent."""
+        try:
+            return self._records.build_record(event).topic
+        except TemplateError:
+            return None
 
     def _new_topics(self, batch: Sequence[RoutedEvent]) -> set[str]:
         """Return the topics of a batch that the cluster was not yet asked for."""
