@@ -24,7 +24,8 @@ _SAME_MS2, _BRAKES_MS2 = 0.01, 0.3
 
 def trip_statistics(version: int, seed: int, vehicles: int = 40, days: int = 7) -> Iterator[tuple[str, float]]:
     """Yield what the table has of vehicles of a world, by name; the days begin on a Monday."""
-    world = World.build(seed, [PLACE], dict.fromkeys(range(vehicles), PLACE.name), version=version)
+    who = [(number, PLACE.name) for number in range(vehicles)]
+    world = World.build(seed, [PLACE], who, version=version, uses=dict.fromkeys(who, "private"))
     times = MONDAY_MS + np.arange(0, days * DAY_MS, _STEP_MS)
     drives, speed = _course(world, vehicles, times)
     yield from _trips(drives, speed, times)

@@ -4,15 +4,16 @@ A device is its id. One that says and does the same in both scenarios stays, one
 the new one, and any other that differs leaves and comes anew, as one that was flashed again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from devices.scenario.device_group import DeviceGroup
-from devices.scenario.devices import Device, all_devices, connection_numbers, emulated, vehicle_sites
+from devices.scenario.devices import Device, all_devices, connection_numbers, emulated, vehicle_sites, vehicle_uses
 from devices.scenario.scenario import Scenario
 from devices.sensors.gps.nmea_output import nmea_output
+from devices.sensors.registry import KINDS
 from edgewire.errors import ConfigError
 
 RELOADABLE = frozenset({"devices", "sites", "faults", "firmware", "outbox", "reconnect", "standby", "standby_after"})
@@ -92,7 +93,7 @@ def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
     check_reloadable(old, new)
     before, after = all_devices(old), all_devices(new)
     _check_same_receivers(before, after)
-    was, then = _Traits(old), _Traits(new)
+    was, then = _Traits(old, before), _Traits(new, after)
     old_devices = {device.device_id: (device, group) for device, group in emulated(before)}
     new_devices = emulated(after)
     # The parts of a device go together: it is flashed as a whole.
@@ -142,15 +143,18 @@ def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
 class _Traits:
     """Tells what decides what a device says and does, less its interval."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, devices: Sequence[tuple[Device, DeviceGroup]]) -> None:
         self._scenario = scenario
+        self._uses = vehicle_uses(devices)
         self._sites = {site.name: site for site in scenario.sites}
         self._of_group = {id(group): self._group(group) for group in scenario.devices}
 
     def of(self, device: Device, group: DeviceGroup) -> tuple[Any, ...]:
         """Return them for comparison."""
         who = replace(device, interval_ms=0, phase_ms=0)
-        return who, self._sites.get(device.site), self._of_group[id(group)], self._faults_of(device)
+        # The vehicle of one that says nothing of it may be another's as well, which does.
+        use = self._uses.get((device.ordinal, device.site)) if KINDS[device.kind].rides_in_vehicle else None
+        return who, self._sites.get(device.site), self._of_group[id(group)], self._faults_of(device), use
 
     def _group(self, group: DeviceGroup) -> tuple[Any, ...]:
         scenario = self._scenario

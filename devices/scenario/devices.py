@@ -13,6 +13,7 @@ from devices.scenario.identity_table import SITE
 from devices.scenario.numbers import IdNumbers
 from devices.scenario.scenario import Scenario
 from devices.sensors.registry import KINDS
+from devices.world.world import VehicleUse
 from edgewire.dialects.encoder import DeviceNames
 from edgewire.errors import ConfigError
 
@@ -124,7 +125,8 @@ class Shard:
 def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
     """Return every device of the scenario, in file order, those that are hardware by now as well.
 
-    Raises `ConfigError` where two would have the same id, or an id of `hardware` is none of its group.
+    Raises `ConfigError` where two would have the same id, an id of `hardware` is none of its group, or units in one
+    vehicle have it driven for different things.
     """
     numbers = IdNumbers.of(scenario)
     devices: list[tuple[Device, DeviceGroup]] = []
@@ -147,6 +149,7 @@ def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
     check_unique_ids([*(device.device_id for device, _ in devices), *hosts, *of_gateways])
     own = (device.client_id for device, _ in devices if is_connection(device))
     check_unique_ids([*own, *of_gateways], "have the client id")
+    vehicle_uses(devices)
     return devices
 
 
@@ -291,3 +294,25 @@ def device_names(device: Device) -> DeviceNames:
 def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> set[tuple[int, str]]:
     """Return the vehicles in which units of the fleet ride: number less one, and site."""
     return {(device.ordinal, device.site) for device, _ in devices if KINDS[device.kind].rides_in_vehicle}
+
+
+def vehicle_uses(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[tuple[int, str], VehicleUse]:
+    """Return what vehicles (number less one, and site) are driven for, where a unit in them says it.
+
+    Raises `ConfigError` where two units say different things of one.
+    """
+    uses: dict[tuple[int, str], VehicleUse] = {}
+    said_by: dict[tuple[int, str], str] = {}
+    for device, group in devices:
+        use = group.settings.get("use") if KINDS[device.kind].rides_in_vehicle else None
+        if use is None:
+            continue
+        vehicle = device.ordinal, device.site
+        other = uses.setdefault(vehicle, use)
+        first = said_by.setdefault(vehicle, device.device_id)
+        if other != use:
+            raise ConfigError(
+                f"scenario: settings.use: {first} and {device.device_id} ride in one vehicle, which is {other} and"
+                f" {use}: write the same for both, or leave one out"
+            )
+    return uses

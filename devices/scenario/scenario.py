@@ -210,6 +210,10 @@ class Scenario(ConfigFile):
                 name = site.climate if isinstance(site.climate, str) else "a table of normals"
                 said = f"{name} is of the second world: write world: 2 at the top of the scenario"
                 raise located_error(("sites", position, "climate"), said)
+        for position, group in enumerate(self.devices):
+            if self.world == 1 and KINDS[group.kind].rides_in_vehicle and group.settings.get("use") is not None:
+                said = "vehicles of the first world are all driven alike: leave it out, or world: 1"
+                raise located_error(self._place(position, "settings", "use"), said)
         kinds = {group.kind for group in self.devices}
         batched = {group.kind for group in self.devices if group.batch is not None}
         for position, fault in enumerate(self.faults):

@@ -18,7 +18,16 @@ from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.device_group import DeviceGroup
-from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, kinds_by_id, vehicle_sites
+from devices.scenario.devices import (
+    Device,
+    Shard,
+    all_devices,
+    devices_of_shard,
+    emulated,
+    kinds_by_id,
+    vehicle_sites,
+    vehicle_uses,
+)
 from devices.scenario.kind_places import find_neighbours
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import boot_number
@@ -75,6 +84,7 @@ class Timeline:
             vehicle_sites(everyone),
             everywhere=scenario.vehicles,
             version=scenario.world,
+            uses=vehicle_uses(everyone),
         )
         bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
         self.world = bursts.world

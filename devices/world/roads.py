@@ -54,10 +54,10 @@ _SPACING_M = 420.0
 _RING, _RING_RADIUS_M = 8, 4000.0
 _VILLAGES, _VILLAGE_RADIUS_M = 6, 8000.0
 _FIRST_RING = _GRID * _GRID
-_FIRST_VILLAGE = _FIRST_RING + _RING
-NODES = _FIRST_VILLAGE + _VILLAGES
+FIRST_VILLAGE = _FIRST_RING + _RING
+NODES = FIRST_VILLAGE + _VILLAGES
 TOWN_NODES = np.arange(_FIRST_RING)
-STOPS = np.array([*range(_FIRST_RING), *range(_FIRST_VILLAGE, NODES), *range(_FIRST_VILLAGE, NODES)], dtype=np.int64)
+STOPS = np.array([*range(_FIRST_RING), *range(FIRST_VILLAGE, NODES), *range(FIRST_VILLAGE, NODES)], dtype=np.int64)
 """Nodes at which trips begin and end; villages twice, so that a third of the stops is in one."""
 # Seconds lost at a junction, so that routes are not all zigzag.
 _JUNCTION_S = 6.0
@@ -195,9 +195,9 @@ def _roads() -> list[tuple[int, int, int]]:
     gates = (_GRID * (_GRID - 1) + middle, middle * _GRID + _GRID - 1, middle, middle * _GRID)
     radials = [(gate, _FIRST_RING + 2 * side, RADIAL) for side, gate in enumerate(gates)]
     nearest = [round(village * _RING / _VILLAGES) % _RING for village in range(_VILLAGES)]
-    lanes = [(_FIRST_RING + ring_node, _FIRST_VILLAGE + village, LANE) for village, ring_node in enumerate(nearest)]
+    lanes = [(_FIRST_RING + ring_node, FIRST_VILLAGE + village, LANE) for village, ring_node in enumerate(nearest)]
     between = [
-        (_FIRST_VILLAGE + village, _FIRST_VILLAGE + (village + 1) % _VILLAGES, LANE) for village in range(_VILLAGES)
+        (FIRST_VILLAGE + village, FIRST_VILLAGE + (village + 1) % _VILLAGES, LANE) for village in range(_VILLAGES)
     ]
     return rows + columns + ring + radials + lanes + between
 

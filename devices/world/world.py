@@ -1,9 +1,9 @@
 """The one world that all devices of a scenario share: its seed, its sites with their local time, and its vehicles."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -134,6 +134,9 @@ class LocalTime:
         return known
 
 
+VehicleUse = Literal["delivery", "private", "taxi"]
+VEHICLE_USES: tuple[VehicleUse, ...] = get_args(VehicleUse)
+
 SpeedBoost = Callable[[Ints, Ints, Ints, Ints], Floats]
 """How much faster than usual vehicles (site, ordinal) are driven on the whole stretch from one instant to another, in
 standard deviations of the road's speeds; a row each, 0 for as usual."""
@@ -153,6 +156,9 @@ class World:
     """Who is in a burst of speeding when; None where nobody ever is."""
     version: int = 1
     """Which models it is made of, 1 or 2: `devices.world.components` has a table of them."""
+    uses: Mapping[int, tuple[Ints, Ints]] = field(default_factory=dict)
+    """Numbers of those vehicles at each site of which is said what they are driven for, ascending, and the position of
+    that in `VEHICLE_USES`."""
 
     @classmethod
     def build(
@@ -163,10 +169,12 @@ class World:
         *,
         everywhere: int = 0,
         version: int = 1,
+        uses: Mapping[tuple[int, str], VehicleUse] | None = None,
     ) -> "World":
         """Return a world with these sites; `vehicles` are numbers of vehicles, each with its site's name.
 
-        The first `everywhere` numbers are at every site beside. `version` says which models it is made of.
+        The first `everywhere` numbers are at every site beside. `version` says which models it is made of, `uses` what
+        some of the vehicles are driven for.
         """
         at: dict[str, set[int]] = {site.name: set(range(everywhere)) for site in sites}
         for ordinal, site in vehicles.items() if isinstance(vehicles, Mapping) else vehicles:
@@ -177,6 +185,7 @@ class World:
             tuple(LocalTime(site.timezone) for site in sites),
             {index: np.array(sorted(at[site.name]), dtype=np.int64) for index, site in enumerate(sites)},
             version=version,
+            uses=_by_site([site.name for site in sites], uses or {}),
         )
 
     def local_ms(self, sites: Ints, times_ms: Ints) -> Ints:
@@ -195,6 +204,14 @@ class World:
                 rows = np.flatnonzero(sites == index)
                 found[rows] = PublicHolidays.of(site.country).include(days[rows])
         return found
+
+
+def _by_site(names: Sequence[str], uses: Mapping[tuple[int, str], VehicleUse]) -> Mapping[int, tuple[Ints, Ints]]:
+    rows: dict[int, list[tuple[int, int]]] = {}
+    for (number, site), use in sorted(uses.items()):
+        rows.setdefault(names.index(site), []).append((number, VEHICLE_USES.index(use)))
+    columns = {site: np.array(pairs, dtype=np.int64).T for site, pairs in rows.items()}
+    return {site: (numbers, codes) for site, (numbers, codes) in columns.items()}
 
 
 class SiteArrays:

@@ -17,7 +17,7 @@ from devices.world.components import components
 from devices.world.geoid import geoid_height_m
 from devices.world.random import Ints, hash_bits, normal
 from devices.world.roads import KMH
-from devices.world.world import World
+from devices.world.world import VehicleUse, World
 from edgewire.config import Config
 from edgewire.config_errors import text_matching
 
@@ -34,6 +34,10 @@ class GpsSettings(Config):
     start: Start = "hot"
     """What the receiver still knows of the sky when it is powered on: after a short pause it is hot and has a fix
     within a second, after some hours warm (15 to 25 s), the first time cold (26 to 35 s)."""
+    use: VehicleUse | None = None
+    """What the vehicle is driven for: `delivery`, in rounds of short stops from a depot on working days, most by day
+    and some at night; `taxi`, day and night; `private`, to work and on errands, and parked 23 hours a day. Of the
+    vehicles of which no unit says it, three in five deliver and two are taxis. Those of `world: 1` are all alike."""
     decimals: int = Field(default=6, ge=3, le=8)
     """Of latitude and longitude: 6 is about 0.1 m."""
     nmea: bool | NmeaOutput = False

@@ -20,7 +20,7 @@ from devices.sensors.uuids import uuid4_hex
 from devices.world.components import components
 from devices.world.random import Flags, Hashes, Ints, hash_bits
 from devices.world.timestamps import timestamps
-from devices.world.world import DAY_MS, World
+from devices.world.world import DAY_MS, VehicleUse, World
 from edgewire.config_errors import text_matching
 from edgewire.errors import ConfigError
 
@@ -32,6 +32,10 @@ class TelematicsSettings(Thresholds):
     """Whether there is no position in tunnels."""
     start: Start = "hot"
     """How long there is no position after power-on: hot within a second, warm 15 to 25 s, cold 26 to 35 s."""
+    use: VehicleUse | None = None
+    """What the vehicle is driven for: `delivery`, in rounds of short stops from a depot on working days, most by day
+    and some at night; `taxi`, day and night; `private`, to work and on errands, and parked 23 hours a day. Of the
+    vehicles of which no unit says it, three in five deliver and two are taxis. Those of `world: 1` are all alike."""
     event_chances: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     """Type of event -> chance that a report of a vehicle that is on a trip shows it, in the place of what the driving
     gives: `{hard_braking: 0.05, tailgating: 0.1}`."""

@@ -10,8 +10,9 @@ from devices.world.vehicles.drivers import Drivers
 from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.smooth_profile import PEAK, SmoothProfile
 from devices.world.vehicles.trips import RouteBatch, TripPlanner, corner_m, curvature
+from devices.world.vehicles.working_days import DUTIES
 from devices.world.weather import Atmosphere
-from devices.world.world import SiteArrays, World
+from devices.world.world import VEHICLE_USES, SiteArrays, World
 
 _WAYPOINTS = 14
 # Turning round on the way, and parking (s).
@@ -21,7 +22,7 @@ _SPREAD = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
 _FREE_MS = np.array([kind.free_kmh * KMH for kind in CLASSES])
 # Speeds beside those of the road, in its standard deviations: by temper, by the moment, in a hurry. They end, so that
 # speeds have the thin tail of counts at roadsides (DfT 2022: 11 % are faster than the limit and 10 mph on motorways).
-_TEMPER, _TEMPER_ENDS, _MOMENT, _MOMENT_ENDS, _HURRY_SHARE = 0.6, (-1.0, 1.8), 0.4, 2.2, 0.5
+_TEMPER_ENDS, _MOMENT, _MOMENT_ENDS, _FASTEST = (-1.0, 1.7), 0.6, 2.0, 4.0
 # Greatest accelerations (m/s²). Comfortable: lognormal, median and sigma, and ends (by judgement: 3.0 is
 # comfortable, and drivers begin to call a braking hard at 3.4). Rash ones begin at the thresholds that makers set,
 # 0.28 g and 0.35 g, and fall off exponentially, as the excess over a high threshold does (Pickands 1975); so few, by
@@ -30,8 +31,9 @@ _BRAKING_MS2, _SPEEDING_UP_MS2, _CORNERING_MS2 = (1.15, 0.5), (1.0, 0.5), (1.6, 
 _LEAST_MS2, _COMFORTABLE_MS2, _COMFORTABLE_CORNER_MS2 = 0.3, 2.7, 3.2
 _HARD_MS2, _HARD_EXCESS_MS2, _HARDEST_MS2 = 2.76, 0.55, 7.5
 _SHARP_MS2, _SHARP_EXCESS_MS2, _SHARPEST_MS2 = 3.45, 0.18, 3.98
-_RASH_CHANCE = 0.02
+_RASH_CHANCE = 0.03
 _STRAIGHT_RAD = 0.15
+_HALT_S = np.array([DUTIES[use].halt_s if use in DUTIES else (0.0, 0.0) for use in VEHICLE_USES])
 # The speed swings while cruising: by 5 % on an empty road, by 30 % where traffic moves in waves.
 _SWING, _WAVES, _WAVES_FROM, _SWING_S = 0.05, 0.6, 0.15, (12.0, 34.0)
 
@@ -56,7 +58,7 @@ class DayTripPlanner(TripPlanner):
         )
 
     def _find(self, sites: Ints, vehicles: Ints, hours: Ints, bits: Hashes) -> tuple[Ints, Flags]:
-        """Return links in order, -1 after the last, and where the vehicle turns round at the end of one.
+        """Return links in order, -1 after the last, and where the vehicle halts or turns round at the end of one.
 
         The way is the fastest, or leads by other places where it is wished to take longer.
         """
@@ -64,10 +66,18 @@ class DayTripPlanner(TripPlanner):
         # A vehicle that stands, stands where some way begins.
         goal = np.where(goal == start, np.where(start == 0, 1, 0), goal)
         number = (extend(bits[:, None], np.arange(2, 2 + _WAYPOINTS)) % np.uint64(len(STOPS))).astype(np.int64)
-        links, _ = self._routes.by_way_of(start, STOPS[number], goal, wished)
-        turns_round = np.zeros(links.shape, dtype=np.bool_)
-        turns_round[:, :-1] = (links[:, 1:] >= 0) & (links[:, 1:] == links[:, :-1] ^ 1)
-        return links, turns_round
+        calls = self._halt_s(sites, vehicles)[0] > 0
+        # Who has to call at several places has them near each other.
+        by_way_of = np.where(calls[:, None], TOWN_NODES[number % len(TOWN_NODES)], STOPS[number])
+        links, ends = self._routes.by_way_of(start, by_way_of, goal, wished)
+        halts = ends & calls[:, None]
+        halts[:, :-1] |= (links[:, 1:] >= 0) & (links[:, 1:] == links[:, :-1] ^ 1)
+        return links, halts
+
+    def _halt_s(self, sites: Ints, vehicles: Ints) -> tuple[Floats, Floats]:
+        """Return median and sigma of how long vehicles halt on the way, lognormal, with the engine idling; or zeros."""
+        median, sigma = _HALT_S[self._plans.uses.of(sites, vehicles)].T
+        return median, sigma
 
     def _departures(self, sites: Ints, vehicles: Ints, hours: Ints, bits: Hashes) -> tuple[Floats, Floats]:
         """Return no delay: the times of trips begin with their departures; and what time there is till the next."""
@@ -82,15 +92,14 @@ class DayTripPlanner(TripPlanner):
         kind = plan.road_class[road]
         bits = extend(route.bits[:, None], np.arange(100, 100 + links.shape[1]))
         speed, density, wet = self._surroundings(sites, self.schedule.hours(sites, vehicles, route.hours), road)
-        usual = _TEMPER * np.clip(temper - 1, *_TEMPER_ENDS) + _MOMENT * np.clip(
-            normal(extend(bits, 1)), -_MOMENT_ENDS, _MOMENT_ENDS
-        )
+        moment = _MOMENT * np.clip(normal(extend(bits, 1)), -_MOMENT_ENDS, _MOMENT_ENDS)
+        usual = np.clip(temper - 1, *_TEMPER_ENDS) + moment
         spread = _SPREAD[kind] * (1 - density)
         speed = np.minimum(speed, _FREE_MS[kind])
-        wished = np.maximum(speed * (1 + spread * (usual + _HURRY_SHARE * hurry)), 2.5)
+        wished = np.maximum(speed * (1 + spread * np.minimum(usual + hurry, _FASTEST)), 2.5)
         # Who is not in a hurry yet enters the next link no faster for that he will be.
         shy = np.minimum(hurry, np.concatenate([hurry[:, :1], hurry[:, :-1]], axis=1))
-        following = np.maximum(speed * (1 + spread * (usual + _HURRY_SHARE * shy)), 2.5)
+        following = np.maximum(speed * (1 + spread * np.minimum(usual + shy, _FASTEST)), 2.5)
         following = np.concatenate([following[:, 1:], following[:, -1:]], axis=1)
         turn = self._turns(sites, links) * ~halts
         rash = np.minimum(_RASH_CHANCE * temper * (1 + hurry), 0.3) * (1 + density + wet[:, None])
@@ -107,7 +116,9 @@ class DayTripPlanner(TripPlanner):
         last = route.valid & ~np.pad(route.valid[:, 1:], ((0, 0), (0, 1)))
         wait = np.where(red, _between(_RED_S, extend(bits, 3)) * (1 + _QUEUE * density), 0.0)
         stop = np.where(last, _between(_PARK_S, extend(bits, 4)), _between(_TURN_ROUND_S, extend(bits, 4)))
-        wait = np.where(halts, stop, wait) * route.valid
+        median, sigma = (each[:, None] for each in self._halt_s(sites, vehicles))
+        call = median * np.exp(sigma * np.clip(normal(extend(bits, 14)), -2.5, 2.5))
+        wait = np.where(halts, np.where(last, stop, np.maximum(stop, call)), wait) * route.valid
         down = _drawn(_BRAKING_MS2, _COMFORTABLE_MS2, extend(bits, 5))
         hard = np.minimum(_HARD_MS2 - _HARD_EXCESS_MS2 * np.log1p(-uniform(extend(bits, 7))), _HARDEST_MS2)
         down = np.where(uniform(extend(bits, 6)) < rash, hard, down)

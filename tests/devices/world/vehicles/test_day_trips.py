@@ -1,4 +1,4 @@
-"""The trips of the second world against what travel surveys and roadside counts report, with several seeds."""
+"""The trips of private cars against what travel surveys and roadside counts report, with several seeds."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from devices.world.components import components
-from devices.world.vehicles.day_plans import TRIPS_A_DAY, DayPlans
+from devices.world.vehicles.day_plans import DayPlans
 from devices.world.vehicles.day_trips import DayTripPlanner
+from devices.world.vehicles.drawn_days import TRIPS_A_DAY
 from devices.world.world import DAY_MS, HOUR_MS, Site, World, weekday
 from edgewire.clock import parse_ms
 
@@ -33,7 +34,8 @@ class Week(NamedTuple):
 
 def world_of(seed: int) -> World:
     site = Site(name="a", latitude=48.9, longitude=2.4)
-    return World.build(seed, [site], dict.fromkeys(range(VEHICLES), "a"), version=2)
+    who = [(number, "a") for number in range(VEHICLES)]
+    return World.build(seed, [site], who, version=2, uses=dict.fromkeys(who, "private"))
 
 
 @lru_cache(4)
@@ -174,7 +176,8 @@ def test_cameras_see_the_vehicles_that_pass() -> None:
 def test_holidays_are_driven_as_sundays() -> None:
     pytest.importorskip("holidays")
     site = Site(name="a", latitude=48.9, longitude=2.4, country="FR")
-    world = World.build(3, [site], dict.fromkeys(range(400), "a"), version=2)
+    who = [(number, "a") for number in range(400)]
+    world = World.build(3, [site], who, version=2, uses=dict.fromkeys(who, "private"))
     parts = components(world)
     plans = DayPlans(world, parts.site_arrays, parts.roads.plan)
     vehicles = np.arange(400)
