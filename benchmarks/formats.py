@@ -25,6 +25,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "homie": {"dialect": "homie"},
     "chirpstack": {"dialect": "chirpstack"},
     "lorawan-tts": {"dialect": "lorawan-tts"},
+    "aws-iot": {"dialect": "aws-iot"},
     "thingsboard": {"dialect": {"dialect": "thingsboard", "prefix": "{id}/"}},
 }
 """Name -> keys of their entry in the scenario."""

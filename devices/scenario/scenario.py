@@ -19,6 +19,7 @@ from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import check_whole, entry_location, entry_of, expand_parts
 from devices.scenario.identity_table import PASSWORD, SITE, line_of_device, login_columns
 from devices.scenario.on_change import MOST_COUNTED_LIVE
+from devices.scenario.platform_check import platform_faults
 from devices.scenario.speech import (
     topics_of_many,
 )
@@ -198,6 +199,9 @@ class Scenario(ConfigFile):
                     self._place(position, "site"), f"'{group.site}' is not one of {', '.join(names)}{near}"
                 )
             self._check_sharing(position, group)
+            for beyond in platform_faults(group, self.keep_alive, self.time_scale):
+                place = self._place(position, beyond.key) if beyond.is_of_group else (beyond.key,)
+                raise located_error(place, beyond.said)
             if group.standby_after is not None and self.standby_after_ms(group) is None:
                 said = "nobody stands by in this group: write standby: true beside it, or leave it out"
                 raise located_error(self._place(position, "standby_after"), said)

@@ -36,7 +36,16 @@ def command(
     from devices.fleet.brokers import broker_pool_for
     from devices.scenario.devices import Shard
     from edgefleet.cli.signals import run_async
-    from edgefleet.doctor import DoctorCheck, Machine, Needs, ProbePlan, evaluate, print_checks, probe_brokers
+    from edgefleet.doctor import (
+        DoctorCheck,
+        Machine,
+        Needs,
+        ProbePlan,
+        evaluate,
+        platform_checks,
+        print_checks,
+        probe_brokers,
+    )
 
     start_logging("warning")
     loaded = shorthands.apply(fleet.load(scenario, interval))
@@ -52,6 +61,7 @@ def command(
     )
     brokers = run_async(probe_brokers(broker_pool_for(loaded), plan))
     checks = evaluate(Needs.of(loaded, shard=Shard.parse(shard), workers=workers), Machine.read(), brokers)
+    checks += platform_checks(loaded)
     if warning := loaded.plain_password_warning:
         checks.append(DoctorCheck("passwords", "warning", "TLS", "none", warning))
     if as_json:

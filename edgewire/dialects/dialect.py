@@ -7,6 +7,7 @@ from typing import Any
 from edgewire.config import Config
 from edgewire.dialects.base import DialectDecoder
 from edgewire.dialects.encoder import DialectEncoder
+from edgewire.dialects.platform_limits import PlatformLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,5 @@ class Dialect:
     is_platform: bool = False
     """Whether it is the format of a platform or a standard, which docs/platforms.md tells of, and not of a maker's
     devices."""
+    limits: PlatformLimits | None = None
+    """What the platform does not take, of emulated devices; None where there is no such."""

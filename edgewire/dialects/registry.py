@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from edgewire.dialects.aws_iot import AWS_LIMITS, AwsIotDecoder, AwsIotOptions
+from edgewire.dialects.aws_iot_encoder import AwsIotEncoder
 from edgewire.dialects.chirpstack import ChirpStackDecoder, ChirpStackOptions
 from edgewire.dialects.chirpstack_encoder import ChirpStackEncoder
 from edgewire.dialects.cloudevents import CloudEventsDecoder, CloudEventsEncoder, CloudEventsOptions
@@ -95,6 +97,15 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 gateway_encoder=ThingsBoardGatewayEncoder,
                 any_topic=True,
                 is_platform=True,
+            ),
+            Dialect(
+                "aws-iot",
+                AwsIotOptions,
+                AwsIotDecoder,
+                AwsIotEncoder,
+                any_topic=True,
+                is_platform=True,
+                limits=AWS_LIMITS,
             ),
             Dialect("ruuvi-gateway", RuuviGatewayOptions, RuuviGatewayDecoder, is_platform=True),
             Dialect("meshtastic", MeshtasticOptions, MeshtasticDecoder, is_platform=True),

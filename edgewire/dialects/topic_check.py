@@ -21,6 +21,8 @@ TopicTemplate = Annotated[
 ]
 """A topic of emulated devices, with names in braces: `{id}`, `{site}`, `{kind}`, `{mac}`."""
 
+_OF_PLATFORMS = ("$aws/", "$iothub/")
+"""What topics begin with that are a platform's own, and that devices publish on."""
 _NAME = re.compile(r"\{[a-z_][a-z0-9_]*\}")
 
 
@@ -36,7 +38,7 @@ def topic_fault(topic: str, *, is_published: bool = True) -> str | None:
         return "has a wildcard: a device publishes on one topic"
     if "{" in literal or "}" in literal:
         return "has a brace that is not around a name: names have small letters, digits and _, as in {id}"
-    if is_published and topic.startswith("$"):
+    if is_published and topic.startswith("$") and not topic.startswith(_OF_PLATFORMS):
         return "begins with $: such topics are the broker's own, and it takes no messages there"
     return text_fault(literal)
 

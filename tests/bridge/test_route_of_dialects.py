@@ -60,6 +60,7 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         b'{"ts":1767225600512,"values":{"temperature_c":21.5}}',
         {"temperature_c": 21.5},
     ),
+    "aws-iot": ("aws-iot", "dt/edgefleet/home/x7/bme280", b'{"temperature_c":21.5}', {"temperature_c": 21.5}),
     "ruuvi-gateway": (
         "ruuvi-gateway",
         "ruuvi/C0:00:00:00:00:01/C0:FF:EE:00:01:02",
