@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from devices.export.columns import Column, ColumnType, Values, column_values, distinct_objects
 from devices.export.files import merged_order
-from devices.sensors.columns import DictionaryColumn, NullableColumn, StructColumn, plain_values
+from devices.sensors.columns import CountsColumn, DictionaryColumn, NullableColumn, StructColumn, plain_values
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
@@ -111,6 +111,8 @@ def _values_array(type_: ColumnType, values: Values | None, rows: int) -> pa.Arr
         return pa.array(values).cast(kind)
     if isinstance(values, NullableColumn) and values.values.dtype.kind in "ifb":
         return pa.array(values.values, mask=~values.known).cast(kind)
+    if isinstance(values, CountsColumn):
+        return _map_array(values)
     if isinstance(values, DictionaryColumn):
         found = values.compacted()
         indices = pa.array(found.indices.astype(np.int32))
@@ -118,6 +120,13 @@ def _values_array(type_: ColumnType, values: Values | None, rows: int) -> pa.Arr
             return _from_list(type_, found.dictionary, kind).take(indices)
         return pa.array(found.dictionary, pa.string()).dictionary_encode().take(indices)
     return _from_list(type_, values, kind)
+
+
+def _map_array(column: CountsColumn) -> pa.Array:
+    rows, names = np.nonzero(column.counts)
+    begins = np.searchsorted(rows, np.arange(len(column) + 1)).astype(np.int32)
+    counts = pa.array(column.counts[rows, names])
+    return pa.MapArray.from_arrays(begins, pa.array(column.names, pa.string()).take(pa.array(names)), counts)
 
 
 def _from_list(type_: ColumnType, values: Values, kind: pa.DataType) -> pa.Array:

@@ -26,7 +26,7 @@ from devices.export.columns import (
 )
 from devices.export.compression import Compress
 from devices.export.files import PartialFile, merged_order
-from devices.sensors.columns import DictionaryColumn
+from devices.sensors.columns import CountsColumn, DictionaryColumn
 from devices.timeline.encode import join_rows, json_texts
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
@@ -148,6 +148,8 @@ def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:
     if kind in (ColumnType.FLOAT, ColumnType.INT, ColumnType.BOOL):
         texts = json_texts(values).values
         return texts if isinstance(values, np.ndarray) else [b"" if text == b"null" else text for text in texts]
+    if isinstance(values, CountsColumn):
+        values = values.distinct()
     if isinstance(values, DictionaryColumn):
         return values.with_dictionary([_json_cell(value) for value in values.dictionary]).tolist()
     return [_json_cell(value) for value in values]

@@ -98,7 +98,7 @@ def lines(batch: Batch) -> bytes:
 
 
 def _lines(payloads: Sequence[bytes]) -> bytes:
-    return b"".join([payload + b"\n" for payload in payloads])
+    return b"\n".join([*payloads, b""])
 
 
 class KindFiles:

@@ -110,6 +110,35 @@ class NullableColumn(PackedColumn):
         return type(self)(self.values[rows], self.known[rows])
 
 
+class CountsColumn(PackedColumn):
+    """A column of counts by name: a dict a row, from which names are left out that the row has none of."""
+
+    __slots__ = ("counts", "names")
+
+    def __init__(self, counts: Ints, names: Sequence[str]) -> None:
+        """`counts` are [row, name], and none is negative."""
+        self.counts = counts
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def tolist(self) -> list[Any]:
+        """Return a dict a row."""
+        return [
+            {name: count for name, count in zip(self.names, row, strict=True) if count} for row in self.counts.tolist()
+        ]
+
+    def take(self, rows: Ints | slice) -> Self:
+        """Return some of its rows, in the order given."""
+        return type(self)(self.counts[rows], self.names)
+
+    def distinct(self) -> DictionaryColumn:
+        """Return the same rows, with those that are alike as one object."""
+        first, indices = distinct_rows(self.counts)
+        return DictionaryColumn(indices, self.take(first).tolist())
+
+
 class StructColumn(PackedColumn):
     """A column of objects that all have the same fields, each field a column."""
 
@@ -141,15 +170,6 @@ Columns = dict[str, Column]
 def nullable(values: NDArray[Any], known: Flags) -> NullableColumn:
     """Return the values as a column that has None where they are not known."""
     return NullableColumn(values, known)
-
-
-def counts_column(counts: Ints, names: Sequence[str]) -> DictionaryColumn:
-    """Return counts [row, name] as a dict a row; names of which a row has none are left out of it."""
-    first, indices = distinct_rows(counts)
-    rows = counts[first].tolist()
-    return DictionaryColumn(
-        indices, [{name: count for name, count in zip(names, row, strict=True) if count} for row in rows]
-    )
 
 
 def numbered_column(numbers: Ints, text: Callable[[int], str]) -> DictionaryColumn:
@@ -214,6 +234,9 @@ def concat_columns(parts: Sequence[Column]) -> Column:
     if len(structs) == len(parts) and all(part.fields.keys() == structs[0].fields.keys() for part in structs):
         names = structs[0].fields
         return StructColumn({name: concat_columns([part.fields[name] for part in structs]) for name in names})
+    counts = [part for part in parts if isinstance(part, CountsColumn)]
+    if len(counts) == len(parts) and all(part.names == counts[0].names for part in counts):
+        return CountsColumn(np.concatenate([part.counts for part in counts]), counts[0].names)
     return list(chain.from_iterable(map(plain_values, parts)))
 
 

@@ -14,7 +14,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from devices.sensors.columns import Columns, DictionaryColumn, NullableColumn, PackedColumn, StructColumn
+from devices.sensors.columns import (
+    Column,
+    Columns,
+    CountsColumn,
+    DictionaryColumn,
+    NullableColumn,
+    PackedColumn,
+    StructColumn,
+)
 from devices.world.timestamps import MILLISECONDS, split_timestamps, timestamps
 
 _PLAIN = frozenset({int, float, bool, type(None)})
@@ -41,8 +49,6 @@ def encode_columns(
     rows = len(device_ids)
     if not rows:
         return []
-    names = [orjson.dumps(name) for name in columns]
-    texts = [json_texts(column) for column in columns.values()]
     heads = {name: b'{"device_id":' + orjson.dumps(name) + b',"timestamp":"' for name in set(device_ids)}
     ends = _ends(boot)
     seconds, milliseconds = split_timestamps(times_ms)
@@ -53,9 +59,8 @@ def encode_columns(
         json_texts(seqs).values,
     ]
     close = b""
-    for name, (quote, values) in zip(names, texts, strict=True):
-        parts += [close + b"," + name + b":" + quote, values]
-        close = quote
+    for name, column in columns.items():
+        close = _lay_out(parts, close + b"," + orjson.dumps(name) + b":", column)
     return join_rows([*parts, close + b"}\n"], rows).split(b"\n")[:-1]
 
 
@@ -76,6 +81,8 @@ def encode_events(
 
 def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
     """Return the JSON of every value of a column."""
+    if isinstance(column, CountsColumn):
+        column = column.distinct()
     if isinstance(column, DictionaryColumn):
         return Texts(b"", column.with_dictionary(_dumped(column.dictionary)).tolist())
     if isinstance(column, NullableColumn) and column.values.dtype.kind in "iuf":
@@ -111,6 +118,18 @@ def join_rows(parts: Sequence[Sequence[bytes] | bytes], rows: int) -> bytes:
     return b"".join(joined)
 
 
+def _lay_out(parts: list[Sequence[bytes] | bytes], lead: bytes, column: Column) -> bytes:
+    """Add a column's texts behind what leads to them, and return what has to follow."""
+    if not isinstance(column, StructColumn):
+        quote, values = json_texts(column)
+        parts += [lead + quote, values]
+        return quote
+    lead += b"{"
+    for name, field in column.fields.items():
+        lead = _lay_out(parts, lead + orjson.dumps(name) + b":", field) + b","
+    return lead[:-1] + b"}"
+
+
 def _array_texts(numbers: NDArray[Any]) -> list[bytes]:
     dumped = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY)
     return dumped[1:-1].split(b",") if len(numbers) else []
@@ -128,16 +147,10 @@ def _nullable_texts(column: NullableColumn) -> list[bytes]:
 
 
 def _struct_texts(column: StructColumn) -> list[bytes]:
-    """Return an object a row, its fields laid out between their names."""
-    if not len(column):
-        return []
+    """Return an object a row."""
     parts: list[Sequence[bytes] | bytes] = []
-    close = b"{"
-    for name, field in column.fields.items():
-        quote, values = json_texts(field)
-        parts += [close + orjson.dumps(name) + b":" + quote, values]
-        close = quote + b","
-    return join_rows([*parts, close[:-1] + b"}\n"], len(column)).split(b"\n")[:-1]
+    close = _lay_out(parts, b"", column)
+    return join_rows([*parts, close + b"\n"], len(column)).split(b"\n")[:-1]
 
 
 def _shared_texts(column: Sequence[Any]) -> list[bytes]:

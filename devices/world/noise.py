@@ -21,18 +21,29 @@ _OCTAVES = np.array([0.84, 0.46, 0.28]) / np.sqrt(0.84**2 + 0.46**2 + 0.28**2)
 
 def smooth_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, period_ms: Ints | int) -> Floats:
     """Return unit-variance noise of an entity; values a `period_ms` or more apart are independent."""
-    cell, within = np.divmod(times_ms, period_ms)
-    angle = _angle(within / period_ms)
-    left = normal(hash_bits(seed, stream, entity, cell))
-    right = normal(hash_bits(seed, stream, entity, cell + 1))
-    return np.asarray(left * np.cos(angle) + right * np.sin(angle))
+    return smooth_noise_of(hash_bits(seed, stream, entity), times_ms, period_ms)
 
 
 def smooth_noise_of(bits: Hashes, times_ms: Ints, period_ms: Ints | int) -> Floats:
     """Return `smooth_noise` for entities and a stream that are already hashed to `bits`."""
     cell, within = np.divmod(times_ms, period_ms)
     angle = _angle(within / period_ms)
-    return np.asarray(normal(extend(bits, cell)) * np.cos(angle) + normal(extend(bits, cell + 1)) * np.sin(angle))
+    left, right = _ends(*np.broadcast_arrays(bits, cell))
+    return np.asarray(left * np.cos(angle) + right * np.sin(angle))
+
+
+def _ends(bits: Hashes, cell: Ints) -> tuple[Floats, Floats]:
+    """Return the normals at both ends of each cell, drawn once for readings of one entity in one cell in a row."""
+    every_bits, every_cell = bits.ravel(), cell.ravel()
+    is_new = np.ones(len(every_cell), dtype=bool)
+    is_new[1:] = (every_bits[1:] != every_bits[:-1]) | (every_cell[1:] != every_cell[:-1])
+    first = np.flatnonzero(is_new)
+    every_bits, every_cell = every_bits[first], every_cell[first]
+    left, right = normal(extend(every_bits, every_cell)), normal(extend(every_bits, every_cell + 1))
+    if len(first) < len(is_new):
+        run = np.cumsum(is_new) - 1
+        left, right = left[run], right[run]
+    return left.reshape(cell.shape), right.reshape(cell.shape)
 
 
 def fractal_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, period_ms: Ints | int) -> Floats:

@@ -140,8 +140,7 @@ def _errors_m(
     seed: int, keys: Hashes, times: Ints, dilution: Floats, shade: Floats, scale: float
 ) -> tuple[Floats, Floats, Floats]:
     """Return the errors to the east, north and up."""
-    slow = smooth_noise_of(hash_bits(seed, "receiver/error", _SOURCES, keys), times, _PERIODS_MS)
-    drift, flicker, wall = slow.reshape(3, 3, -1)
+    drift, flicker, wall = smooth_noise_of(hash_bits(seed, "receiver/error", _SOURCES, keys), times, _PERIODS_MS)
     bits = hash_bits(seed, "receiver/white", keys, times)
     white = np.stack([*normals(bits), normal(extend(bits, 1))])
     open_sky = dilution * (_SLOW_M * drift + _FAST_M * flicker + _WHITE_M * white)
@@ -149,9 +148,9 @@ def _errors_m(
     return east, north, up
 
 
-_SOURCES = np.arange(9)[:, None]
+_SOURCES = np.arange(9).reshape(3, 3, 1)
 """Three axes of each of the three slow errors, to be drawn at once."""
-_PERIODS_MS = np.repeat([_SLOW_MS, _FAST_MS, _CANYON_MS], 3)[:, None]
+_PERIODS_MS = np.array([_SLOW_MS, _FAST_MS, _CANYON_MS]).reshape(3, 1, 1)
 
 
 def _in_tunnel(world: World, sites: Ints, moving: Motion) -> Flags:

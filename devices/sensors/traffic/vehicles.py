@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from devices.sensors.columns import DictionaryColumn, NullableColumn, StructColumn, counts_column, nullable
+from devices.sensors.columns import CountsColumn, NullableColumn, StructColumn, nullable
 from devices.sensors.traffic.view import FleetPassages
 from devices.world.arrivals import arrivals
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
@@ -119,7 +119,7 @@ class DetectedVehicles:
         there = self.counts > 0
         return {f"{name}_speed": nullable(np.round(found[name], 1), there) for name in ("avg", "min", "max")}
 
-    def colours(self) -> DictionaryColumn:
+    def colours(self) -> CountsColumn:
         """Return the vehicles by colour; colours that did not occur are left out, as below."""
         bits = self._bits("colour")
         bits[self._of_fleet] = self._fleet_colour
@@ -132,11 +132,11 @@ class DetectedVehicles:
             colours[wrong] = np.where(by_lamp, shade, _DAY_NUMBERS[colours[wrong]])
         return self._tally(colours, tuple(_COLOURS))
 
-    def classes(self) -> DictionaryColumn:
+    def classes(self) -> CountsColumn:
         """Return the vehicles by class."""
         return self._tally(self._class, tuple(_CLASSES))
 
-    def directions(self) -> DictionaryColumn:
+    def directions(self) -> CountsColumn:
         """Return the vehicles by direction."""
         return self._tally(self._way, _DIRECTIONS)
 
@@ -172,9 +172,9 @@ class DetectedVehicles:
     def _bits(self, stream: str) -> Hashes:
         return hash_bits(self._seed, f"camera/{stream}", *self._counters)
 
-    def _tally(self, sort: Ints, names: tuple[str, ...]) -> DictionaryColumn:
+    def _tally(self, sort: Ints, names: tuple[str, ...]) -> CountsColumn:
         table = np.bincount(self._reading * len(names) + sort, minlength=self._rows * len(names))
-        return counts_column(table.reshape(self._rows, len(names)), names)
+        return CountsColumn(table.reshape(self._rows, len(names)), names)
 
     def _stats(self, values: Floats, reading: Ints, counts: Ints) -> dict[str, Floats]:
         """Return statistics of each reading, anything where it has no values. Sums run in order."""

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from devices.export.columns import distinct_objects
 from devices.sensors.columns import (
     Column,
+    CountsColumn,
     DictionaryColumn,
     NullableColumn,
     StructColumn,
     concat_columns,
-    counts_column,
     distinct_rows,
     first_known,
     nullable,
@@ -30,7 +30,8 @@ OBJECTS = [{"name": "storm", "says": "a\nb"}, {"name": None, "says": 'c"'}, None
 codes = st.lists(st.sampled_from(range(len(OBJECTS))), min_size=1, max_size=20)
 numbers = st.lists(st.none() | st.floats(-1e6, 1e6) | st.just(-0.0), min_size=1, max_size=20)
 whole_numbers = st.lists(st.none() | st.integers(-9, 2**40), min_size=1, max_size=20)
-Packed = tuple[DictionaryColumn | NullableColumn | StructColumn, list[Any]]
+Packed = tuple[CountsColumn | DictionaryColumn | NullableColumn | StructColumn, list[Any]]
+NAMES = ("red", "green", "blue")
 
 
 def coded(found: list[int]) -> Packed:
@@ -56,7 +57,14 @@ def struct_of(rows: list[int]) -> Packed:
     ]
 
 
+def counts_of(rows: list[tuple[int, int, int]]) -> Packed:
+    plain = [{name: n for name, n in zip(NAMES, row, strict=True) if n} for row in rows]
+    return CountsColumn(np.array(rows, dtype=np.int64), NAMES), plain
+
+
+some_counts = st.lists(st.tuples(*[st.integers(0, 3) | st.just(2**40)] * 3), min_size=1, max_size=20)
 packed = st.one_of(
+    some_counts.map(counts_of),
     codes.map(coded),
     numbers.map(lambda found: (nullable_of(found, float), found)),
     whole_numbers.map(lambda found: (nullable_of(found, int), found)),
@@ -105,19 +113,18 @@ def test_dictionaries_are_joined(first: list[int], second: list[int]) -> None:
     assert list(dict.fromkeys(least.indices.tolist())) == list(range(len(least.dictionary)))
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 3) | st.just(2**40)] * 3), min_size=1))
-def test_counts_are_dicts_without_zeros(rows: list[tuple[int, int, int]]) -> None:
-    names = ("red", "green", "blue")
-    table = np.array(rows, dtype=np.int64)
-    found = counts_column(table, names)
-    assert list(found) == [{name: n for name, n in zip(names, row, strict=True) if n} for row in rows]
-    first, indices = distinct_rows(table)
-    assert table[first][indices].tolist() == table.tolist()
+@given(some_counts)
+def test_counts_that_are_alike_are_one_object(rows: list[tuple[int, int, int]]) -> None:
+    column, plain = counts_of(rows)
+    assert isinstance(column, CountsColumn)
+    assert list(column.distinct()) == plain
+    first, indices = distinct_rows(column.counts)
+    assert column.counts[first][indices].tolist() == column.counts.tolist()
 
 
 def test_few_objects_stand_for_many_rows() -> None:
     table = np.tile([[0, 1], [2, 0]], (500, 1))
-    assert len(counts_column(table, ("a", "b")).dictionary) == 2
+    assert len(CountsColumn(table, ("a", "b")).distinct().dictionary) == 2
     named = numbered_column(np.tile([3, 1], 500), lambda number: f"V{number:03d}")
     assert (len(named.dictionary), named[0], named[1]) == (2, "V003", "V001")
 
