@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^T
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark chaos power-loss exports lint docs site bench up down clean realism
+.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark chaos power-loss exports fuzz lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -49,7 +49,7 @@ test-browser: .venv/.dev  ## looks at the page of a run in Chromium, a minute
 test-ray: .venv/.dev  ## runs and data sets on a Ray cluster of two nodes on loopback, two minutes
 	$(COMPILED) $(PYTEST) -m ray $(PYTEST_ARGS)
 
-test-chaos: .venv/.dev  ## a sample of make chaos, make power-loss and make exports, two minutes
+test-chaos: .venv/.dev  ## a sample of make chaos, make power-loss, make exports and make fuzz, two minutes
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m chaos $(PYTEST_ARGS)
 
@@ -72,6 +72,9 @@ power-loss: .venv/.dev  ## the power fails after each call of spool, files and b
 
 exports: .venv/.dev  ## 50 exports killed, gone on with and begun twice at random, each compared, some minutes
 	$(BIN)/python -m tests.exports $(EXPORTS_ARGS)
+
+fuzz: .venv/.dev  ## changes what comes from outside at random, guided by coverage; MINUTES=13, FUZZ_ARGS="--only mqtt"
+	$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(FUZZ_ARGS)
 
 lint: .venv/.dev  ## ruff and mypy
 	$(BIN)/ruff check

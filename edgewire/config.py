@@ -29,9 +29,15 @@ class Config(BaseModel):
 class ConfigFile(BaseSettings):
     """Base of a whole configuration file; a subclass names its `env_prefix` in `model_config`."""
 
-    # Defaults are written in the unit they are held in (ms), which is not how a bare number in a file is read (s).
+    # Defaults are written in the unit they are held in (ms), which is not how a bare number in a file is read (s). Keys
+    # are told apart by case, as those within are: of `seed` and `Seed` one would be passed over without a word.
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=False, env_file=None
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=False,
+        env_file=None,
+        case_sensitive=True,
     )
 
     own_keys: ClassVar[frozenset[str]] = frozenset()

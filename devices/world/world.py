@@ -28,7 +28,7 @@ _QUARTER_MS = HOUR_MS // 4
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the last of `Europe`, a folder, and of what is long
         raise ValueError("is not a time zone; write a name of the IANA database, such as Europe/Paris") from None
     return name
 

@@ -1,0 +1,437 @@
+"""What reads bytes from outside: what it may raise, what has to hold of what it returns, and what to begin with.
+
+Nothing here imports Atheris, so that an input that was found is tried again wherever the tests run.
+"""
+
+import itertools
+import json
+import math
+import tempfile
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CAPTURES = ROOT / "tests" / "dialects" / "captures"
+
+Run = Callable[[bytes], None]
+"""Reads the bytes; whatever it raises is a finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Tells how one reader is fuzzed."""
+
+    prepare: Callable[[], Run]
+    """Imports what is to be measured, and returns what runs a case."""
+    seeds: Callable[[], Iterable[bytes]]
+    """What the first inputs are."""
+    measured: tuple[str, ...]
+    """Modules and packages whose branches count as ways to be found."""
+    most_bytes: int = 4096
+    words: tuple[str, ...] = field(default=())
+    """What is put into inputs as a whole."""
+
+
+def _require_words(error: Exception, most: int = 1 << 20, *, about: str = "") -> None:
+    """Whatever is refused is so with a reason, which names what it is about, and with no more than that."""
+    said = str(error).strip()
+    assert about in said
+    assert 0 < len(said) < most
+
+
+# -- MQTT
+
+
+def _mqtt() -> Run:
+    from edgewire.mqtt import PacketDecoder, ProtocolError, Session, SessionConfig, Version
+
+    def packets(data: bytes, version: Version, size: int) -> tuple[list[Any], bool]:
+        decoder, found = PacketDecoder(version, 1 << 16), list[Any]()
+        try:
+            for at in range(0, max(len(data), 1), size):
+                found.extend(decoder.feed(data[at : at + size]))
+        except ProtocolError:
+            return found, True
+        return found, False
+
+    def run(data: bytes) -> None:
+        if not data:
+            return
+        size, data = 1 + data[0], data[1:]
+        for version in Version:
+            whole = packets(data, version, len(data) or 1)
+            assert packets(data, version, size) == whole, "the same bytes in other pieces are other packets"
+        session = Session(SessionConfig(client_id="a", topic_alias_maximum=4, manual_ack=bool(size % 2)))
+        session.connect(0.0)
+        try:
+            for at in range(0, len(data), size):
+                session.receive(data[at : at + size], 0.0)
+                session.data_to_send()
+        except ProtocolError:
+            pass
+
+    return run
+
+
+def _mqtt_seeds() -> Iterator[bytes]:
+    from edgewire.mqtt import Properties, Version, encode
+    from edgewire.mqtt.packets import Connack, Disconnect, Puback, Publish, Suback
+
+    connack = encode(Connack(False, 0, Properties(receive_maximum=10, topic_alias_maximum=3)), Version.V5)
+    publish = encode(
+        Publish(
+            topic="a/b",
+            payload=b"{}",
+            qos=1,
+            packet_id=7,
+            properties=Properties(content_type="x", user_property=(("a", "b"),)),
+        ),
+        Version.V5,
+    )
+    after = [
+        encode(packet, Version.V5)
+        for packet in (Puback(7, 16), Suback(1, (0, 135)), Disconnect(142, Properties(reason_string="why")))
+    ]
+    yield b"\x00" + connack + publish
+    yield b"\x03" + connack + b"".join(after)
+    yield b"\x01" + b"\x20\x02\x00\x00" + b"\x32\x07\x00\x01a\x00\x07{}"
+    yield from (b"\xff" + one for one in after)
+
+
+# -- files of configuration
+
+
+def _configuration(module: str, name: str) -> Callable[[], Run]:
+    def prepare() -> Run:
+        import importlib
+
+        from edgewire.config import parse_config
+        from edgewire.errors import ConfigError
+
+        model = getattr(importlib.import_module(module), name)
+
+        def run(data: bytes) -> None:
+            try:
+                parse_config(data.decode(errors="replace"), model, name="fuzzed.yaml")
+            except ConfigError as error:
+                _require_words(error)
+
+        return run
+
+    return prepare
+
+
+def _yaml_seeds(*places: str) -> Callable[[], Iterator[bytes]]:
+    """Files, and the blocks of pages that are YAML."""
+
+    def seeds() -> Iterator[bytes]:
+        for place in places:
+            for path in sorted(ROOT.glob(place)):
+                text = path.read_text()
+                if path.suffix == ".yaml":
+                    yield text.encode()
+                else:
+                    yield from (block.partition("```")[0].encode() for block in text.split("```yaml\n")[1:])
+
+    return seeds
+
+
+# -- the HTTP ingest, run records
+
+
+def _ingest() -> Run:
+    from edgefleet.ingest.validation import BATCH_FORMS, BatchTooLong, NotJson, read_batch, read_single
+    from edgewire.messages import CONTRACT, ContractError
+    from edgewire.messages.cloudevents import CONTENT_TYPE
+
+    contracts = list(CONTRACT.values())
+    forms = (*BATCH_FORMS, "", CONTENT_TYPE)
+
+    def run(data: bytes) -> None:
+        if not data:
+            return
+        form, body = forms[data[0] % len(forms)], data[1:]
+        try:
+            if form in BATCH_FORMS:
+                batch = read_batch(body, form)
+                assert len(batch.messages) == len(batch.lines)
+                assert len(batch.rejections) <= sum(batch.rejected.values())
+            else:
+                message = read_single(contracts[data[0] // 8 % len(contracts)], body, form)
+                json.loads(message.payload)
+        except (NotJson, BatchTooLong, ContractError) as error:
+            _require_words(error)
+
+    return run
+
+
+def _ingest_seeds() -> Iterator[bytes]:
+    from edgewire.messages import CONTRACT
+
+    for number, contract in enumerate(CONTRACT.values()):
+        for message in contract.messages:
+            for example in message.examples:
+                text = json.dumps(example, default=str)
+                event = json.dumps({"specversion": "1.0", "id": "x", "source": "s", "type": "t", "data": example})
+                forms = (text + "\n" + text, f"[{text}]", f"[{event}]", text, event)
+                yield from (bytes([at + 8 * number]) + one.encode() for at, one in enumerate(forms))
+
+
+def _run_record() -> Run:
+    import orjson
+
+    from edgewire.run_record import count_totals, parse_record
+
+    def run(data: bytes) -> None:
+        try:
+            record = parse_record(orjson.loads(data))
+        except ValueError:
+            return
+        assert count_totals(record.devices)
+
+    return run
+
+
+def _run_record_seeds() -> Iterator[bytes]:
+    from dataclasses import asdict
+
+    from tests.run_records import run_record, small_record
+
+    yield from (json.dumps(asdict(record)).encode() for record in (run_record(), small_record()))
+
+
+# -- recordings that are played back
+
+
+def _replay(suffix: str) -> Callable[[], Run]:
+    def prepare() -> Run:
+        from pydantic import ValidationError
+
+        from devices.replay.config import ReplayConfig
+        from devices.replay.loading import load_recording, replayed_targets
+        from devices.sensors.registry import KINDS
+        from edgewire.errors import ConfigError
+
+        kind = KINDS["gps"]
+        names = itertools.count()
+        folder = tempfile.mkdtemp(prefix="edgefleet-fuzz-")
+
+        def run(data: bytes) -> None:
+            path = Path(folder) / f"{next(names)}{suffix}"
+            path.write_bytes(data)
+            config = ReplayConfig(file=path, timezone="Europe/Berlin", id="track" if suffix == ".gpx" else None)
+            try:
+                recording = load_recording(config, replayed_targets(config, kind))
+                assert recording.first_ms <= recording.last_ms
+                assert recording.period_ms > 0
+            except (ConfigError, ValueError) as error:
+                # pydantic's is of a key of the scenario; it names the file all the same.
+                if not isinstance(error, ConfigError | ValidationError):
+                    raise
+                _require_words(error, about=path.name)
+            finally:
+                path.unlink()
+
+        return run
+
+    return prepare
+
+
+_POINT = {"timestamp": "2026-03-04T12:00:00Z", "latitude": 48.1, "longitude": 11.5, "speed_kmh": 3, "fix": "3d"}
+
+
+def _csv_seeds() -> Iterator[bytes]:
+    for separator in ",;\t":
+        head = separator.join(_POINT)
+        yield f"{head}\n{separator.join(map(str, _POINT.values()))}\n".encode()
+    yield b'timestamp,latitude\n1700000000,"48.1"\n1700000001.5,\n"1700000002000",4e1\n2026-03-29 02:30:00,48\n'
+
+
+def _jsonl_seeds() -> Iterator[bytes]:
+    line = json.dumps(_POINT)
+    yield f"{line}\n{line}\n".encode()
+    yield b'{"timestamp":1700000000123456789,"latitude":1,"air":{"temp":[1]}}\n{"timestamp":"x","latitude":null}'
+
+
+def _gpx_seeds() -> Iterator[bytes]:
+    point = '<trkpt lat="48.1" lon="11.5"><ele>500</ele><time>2026-03-04T12:00:0{}Z</time></trkpt>'
+    points = "".join(point.format(second) for second in (0, 1, 2))
+    begin = '<?xml version="1.0"?><gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1">'
+    yield f"{begin}<trk><name>a</name><trkseg>{points}</trkseg></trk></gpx>".encode()
+    yield b'<!DOCTYPE a [<!ENTITY b "c">]><gpx><trk><trkseg><trkpt lat="&b;" lon="1"/></trkseg></trk></gpx>'
+
+
+# -- what devices say
+
+
+def _dialects() -> Run:
+    from edgewire.dialects.base import Arrival, DialectError
+    from edgewire.dialects.registry import DIALECTS
+
+    known = [DIALECTS[name] for name in sorted(DIALECTS)]
+
+    def run(data: bytes) -> None:
+        if not data:
+            return
+        dialect = known[data[0] % len(known)]
+        head, _, payload = data[1:].partition(b"\n")
+        topic, _, content_type = head.decode(errors="replace").partition("\t")
+        decoder = dialect.decoder(dialect.options())
+        # Twice: what a decoder remembers of the first one decides on the second.
+        for _ in range(2):
+            try:
+                message = decoder.decode(topic, payload, Arrival(1_790_000_000_000, False, None, content_type))
+            except DialectError as error:
+                _require_words(error, 500 + len(topic))
+                continue
+            for values in (message.values, *message.parts.values()):
+                for name, value in values.items():
+                    assert isinstance(value, bool | int | float | str), name
+                    assert isinstance(value, str) or math.isfinite(value), name
+
+    return run
+
+
+def _captured() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted(CAPTURES.glob("*.yaml")):
+        yield from ((path.stem, entry) for entry in yaml.safe_load(path.read_text()))
+
+
+def _payload(entry: dict[str, Any]) -> bytes:
+    return bytes.fromhex(entry["hex"]) if "hex" in entry else str(entry["payload"]).encode()
+
+
+def _dialect_seeds() -> Iterator[bytes]:
+    from edgewire.dialects.registry import DIALECTS
+
+    number = {name: at for at, name in enumerate(sorted(DIALECTS))}
+    for name, entry in _captured():
+        head = f"{entry['topic']}\t{entry.get('content_type', '')}".encode()
+        yield bytes([number[name]]) + head + b"\n" + _payload(entry)
+
+
+def _native() -> Run:
+    from bridge.message.decoders import NATIVE, UndecodableMessage
+    from edgewire.messages import ContractError
+
+    def run(data: bytes) -> None:
+        topic, _, payload = data.partition(b"\n")
+        NATIVE.find_sequence(payload)
+        NATIVE.sequence_of(topic.decode(errors="replace"))
+        try:
+            info = NATIVE.decode_topic(topic.decode(errors="replace"))
+            device_id, message_id, *_ = NATIVE.decode_message(info, payload)
+        except (ContractError, UndecodableMessage):
+            return
+        assert message_id.startswith(f"{device_id}:")
+
+    return run
+
+
+def _native_seeds() -> Iterator[bytes]:
+    from edgewire.messages import CONTRACT
+
+    for contract in CONTRACT.values():
+        for message in contract.messages:
+            for example in message.examples:
+                topic = f"edge/a/{contract.kind}/{example['device_id']}/{message.channel}"
+                yield topic.encode() + b"\n" + json.dumps(example, default=str).encode()
+
+
+def _sparkplug() -> Run:
+    from edgewire.dialects.base import DialectError
+    from edgewire.dialects.sparkplug_payload import metric_value, read_payload
+
+    def run(data: bytes) -> None:
+        try:
+            payload = read_payload(data)
+        except DialectError:
+            return
+        for metric in payload.metrics:
+            try:
+                metric_value(metric, metric.datatype, "a")
+            except DialectError as error:
+                _require_words(error)
+
+    return run
+
+
+def _cbor() -> Run:
+    from edgewire.dialects.base import DialectError
+    from edgewire.dialects.cbor import read_cbor
+
+    def run(data: bytes) -> None:
+        try:
+            read_cbor(data)
+            read_cbor(data, whole_keys=True)
+        except DialectError as error:
+            _require_words(error)
+
+    return run
+
+
+def _sparkplug_seeds() -> Iterator[bytes]:
+    yield from (_payload(entry) for name, entry in _captured() if name == "sparkplug" and "hex" in entry)
+
+
+def _cbor_seeds() -> Iterator[bytes]:
+    from edgewire.dialects.cbor import write_cbor
+
+    for name, entry in _captured():
+        if name == "senml" and entry["payload"].startswith("["):
+            yield write_cbor(json.loads(entry["payload"]))
+    yield bytes.fromhex("9fbf6161fb3ff199999999999a6162f97c00ffc1fb41d452d9e2000000ff")
+
+
+def _capture() -> Run:
+    from edgefleet.learn.capture import read_line
+
+    def run(data: bytes) -> None:
+        for line in data.split(b"\n"):
+            try:
+                read_line(line)
+            except ValueError as error:
+                _require_words(error)
+
+    return run
+
+
+def _capture_seeds() -> Iterator[bytes]:
+    for _, entry in _captured():
+        said = (
+            {"payload_base64": b64encode(_payload(entry)).decode()} if "hex" in entry else {"payload": entry["payload"]}
+        )
+        yield json.dumps({"tst": "2026-03-04T12:00:00.1Z+0000", "topic": entry["topic"], "qos": 1, **said}).encode()
+
+
+TARGETS = {
+    "mqtt": Target(_mqtt, _mqtt_seeds, ("edgewire.mqtt",)),
+    "scenario": Target(
+        _configuration("devices.scenario.scenario", "Scenario"),
+        _yaml_seeds("scenarios/*.yaml", "docs/*.md", "README.md"),
+        ("devices.scenario", "devices.faults", "devices.declared", "edgewire"),
+        2048,
+    ),
+    "bridge-configuration": Target(
+        _configuration("bridge.config", "BridgeConfig"),
+        _yaml_seeds("bridge.yaml", "docs/bridge.md", "docs/sinks.md", "docs/security.md", "docs/operating.md"),
+        ("bridge", "edgewire"),
+        2048,
+    ),
+    "ingest-body": Target(_ingest, _ingest_seeds, ("edgefleet.ingest", "edgewire.messages")),
+    "run-record": Target(_run_record, _run_record_seeds, ("edgewire.run_record",)),
+    "replay-csv": Target(_replay(".csv"), _csv_seeds, ("devices.replay",), 1024),
+    "replay-jsonl": Target(_replay(".jsonl"), _jsonl_seeds, ("devices.replay",), 1024),
+    "replay-gpx": Target(_replay(".gpx"), _gpx_seeds, ("devices.replay",), 1024),
+    "dialects": Target(_dialects, _dialect_seeds, ("edgewire.dialects",), 2048),
+    "native": Target(_native, _native_seeds, ("bridge.message", "edgewire.messages"), 1024),
+    "sparkplug": Target(_sparkplug, _sparkplug_seeds, ("edgewire.dialects",), 512),
+    "cbor": Target(_cbor, _cbor_seeds, ("edgewire.dialects.cbor",), 512),
+    "capture": Target(_capture, _capture_seeds, ("edgefleet.learn",), 1024),
+}
+"""Name -> what is fuzzed under it."""

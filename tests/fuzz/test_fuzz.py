@@ -1,0 +1,61 @@
+"""What fuzzing has found stays mended, and a second of it for each target finds nothing more."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from edgewire.config import parse_config
+from edgewire.errors import ConfigError
+from tests.fuzz.campaign import fuzz
+from tests.fuzz.targets import TARGETS
+from tests.services.fixtures import require_package
+
+FOUND = [
+    # A key of the file in other letters was taken for the one that is meant, and nothing below it could be named.
+    pytest.param("bridge-configuration", b"rouTes: [{toxic: a}]", id="key-in-other-letters"),
+    # A name of a file that is too long, and one of a folder, are no `ZoneInfoNotFoundError`.
+    pytest.param(
+        "scenario",
+        b"sites: [{name: a, latitude: 1, longitude: 1, timezone: Europe/" + b"a" * 300 + b"}]",
+        id="long-time-zone",
+    ),
+    pytest.param(
+        "scenario", b"sites: [{name: a, latitude: 1, longitude: 1, timezone: Europe}]", id="time-zone-of-a-continent"
+    ),
+]
+"""Target and smallest input of everything that was found."""
+
+
+@pytest.mark.parametrize(("target", "found"), FOUND)
+def test_what_was_found_stays_mended(target: str, found: bytes) -> None:
+    TARGETS[target].prepare()(found)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_takes_what_it_begins_with(target: str) -> None:
+    seeds = list(TARGETS[target].seeds())
+    assert seeds
+    run = TARGETS[target].prepare()
+    for seed in [b"", b"\x00", b"\xff", *seeds]:
+        run(seed)
+
+
+def test_a_key_in_other_letters_is_unknown() -> None:
+    from devices.scenario.scenario import Scenario
+
+    with pytest.raises(ConfigError, match=r"f\.yaml:2: unknown key 'Seed', did you mean 'seed'\?"):
+        parse_config("seed: 1\nSeed: 2\ndevices: [{kind: bme280}]", Scenario, name="f.yaml")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(400)
+def test_a_second_of_each_finds_nothing(tmp_path: Path) -> None:
+    require_package("atheris")
+    seed = random.SystemRandom().randrange(1, 2**31)
+    with ThreadPoolExecutor(3) as pool:
+        outcomes = list(pool.map(lambda name: fuzz(name, 1, seed, tmp_path), TARGETS))
+    assert not [str(one) for one in outcomes if one.fault]
+    # A target that is not measured, or reads nothing, would find nothing either.
+    assert all(one.runs > 10 and one.branches > 10 for one in outcomes), outcomes

@@ -1,0 +1,39 @@
+"""Fuzzes one target with Atheris, which is libFuzzer for Python: `python -m tests.fuzz.worker NAME CORPUS [-OPTION…]`.
+
+Options are libFuzzer's. What is found ends the process: its input is in the folder that `-artifact_prefix` names.
+"""
+
+import sys
+import warnings
+from hashlib import sha1
+from pathlib import Path
+
+import atheris
+
+from tests.fuzz.targets import TARGETS
+
+_FOUND = "-artifact_prefix="
+
+
+def main() -> None:
+    name, options = sys.argv[1], sys.argv[2:]
+    target = TARGETS[name]
+    warnings.simplefilter("ignore")
+    with atheris.instrument_imports(include=list(target.measured)):
+        run = target.prepare()
+    found = Path(next(one for one in options if one.startswith(_FOUND)).removeprefix(_FOUND))
+
+    def case(data: bytes) -> None:
+        try:
+            run(data)
+        except Exception:
+            # libFuzzer would keep it too, but not where its own clock strikes while it writes.
+            (found / f"raised-{sha1(data, usedforsecurity=False).hexdigest()}").write_bytes(data)
+            raise
+
+    atheris.Setup([sys.argv[0], *options], case)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
