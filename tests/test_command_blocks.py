@@ -517,7 +517,11 @@ def test_what_ci_systems_are_told_keeps_their_schemas(number: int, schema: str, 
 def test_files(terminal: Callable[..., Terminal]) -> None:
     opened = terminal()
     (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])
+    for name, body in named_files("docs/faults.md"):
+        (opened.folder / name).write_text(body)
     opened.run_all("docs/faults.md")
+    labels = (opened.folder / "winter-labels.jsonl").read_text()
+    assert '"type":"snow"' in labels
 
 
 @pytest.mark.slow

@@ -42,11 +42,14 @@ class FaultPlan:
         kinds: Sequence[str],
         keys: Hashes,
         bursts: Iterable[AssignedFault] = (),
+        rare_days: Iterable[AssignedFault] = (),
         connections: Hashes | None = None,
         wholes: Hashes | None = None,
         whole_ids: Sequence[str] = (),
     ) -> None:
         """Assign the faults to the devices; those that change the world are assigned already (`bursts`).
+
+        `rare_days` are no faults, and only labelled.
 
         Devices with the same one of `connections` (None: each has its own) share it, and what happens to it. Those with
         the same one of `wholes` (None: there are none) are parts of one device, whose id is in `whole_ids`: what is not
@@ -60,6 +63,9 @@ class FaultPlan:
         self._of_readings: dict[str, list[AssignedFault]] = {}
         self._of_connections: dict[str, list[AssignedFault]] = {}
         self._set_by_command: list[AssignedFault] = []
+        self._rare_days: dict[str, list[AssignedFault]] = {}
+        for one in rare_days:
+            self._rare_days.setdefault(one.fault.kind, []).append(one)
         for burst in bursts:
             self._enlist(burst)
         for fault in faults:
@@ -91,6 +97,10 @@ class FaultPlan:
     def connection_faults(self, kind: str) -> Sequence[AssignedFault]:
         """Return the faults of whole devices of a kind and of their links."""
         return self._of_connections.get(kind, ())
+
+    def rare_days(self, kind: str) -> Sequence[AssignedFault]:
+        """Return what is unlike other days in the world that devices of a kind measure."""
+        return self._rare_days.get(kind, ())
 
     def reboots(self, kind: str, since_ms: int) -> RebootSchedule | None:
         """Return the reboots among them; None where there are none."""

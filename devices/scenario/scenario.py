@@ -210,6 +210,10 @@ class Scenario(ConfigFile):
                 ("standby_after",), "no device stands by: write standby: true beside it, or leave it out"
             )
         for position, site in enumerate(self.sites):
+            if self.world == 1 and (site.snow or site.town_events):
+                key = "snow" if site.snow else "town_events"
+                said = "the first world has no rare days: write world: 2 at the top of the scenario"
+                raise located_error(("sites", position, key), said)
             if self.world == 1 and site.climate not in PLAIN_CLIMATES:
                 name = site.climate if isinstance(site.climate, str) else "a table of normals"
                 said = f"{name} is of the second world: write world: 2 at the top of the scenario"

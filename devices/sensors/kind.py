@@ -43,6 +43,8 @@ class DeviceKind:
     """Fields that are out of a file alone, with their types: a group of this kind needs `replay`."""
     driving_fields: tuple[str, ...] = ()
     """The fields that depend on how and where its vehicle drives; empty for what does not ride in one."""
+    counted_fields: tuple[str, ...] = ()
+    """The fields that depend on how many there are on the roads or in the shops, of what stands beside them."""
     decimals: Mapping[str, int] = field(default_factory=dict)
     """Field -> decimals it is rounded to; the others have three."""
     plot_labels: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +74,11 @@ class DeviceKind:
     def rides_in_vehicle(self) -> bool:
         """Tell whether unit n rides in vehicle n of its site, which cameras see and bursts speed up."""
         return bool(self.driving_fields)
+
+    @property
+    def crowd_fields(self) -> tuple[str, ...]:
+        """Return the fields that depend on how many there are on the roads or in the shops."""
+        return self.counted_fields or self.driving_fields
 
     @property
     def line_labels(self) -> Mapping[str, str]:

@@ -108,7 +108,7 @@ def _labelled_faults(plan: FaultPlan, kind: str, *, live: bool, delays: bool) ->
         for one in plan.connection_faults(kind)
         if live or one.fault.shows_in_exports or (delays and one.fault.holds_messages)
     ]
-    return [*plan.reading_faults(kind), *connection]
+    return [*plan.reading_faults(kind), *connection, *plan.rare_days(kind)]
 
 
 def _add_unseen(
@@ -148,7 +148,11 @@ def _showing(
     ends = np.minimum(_shown_until(positions, windows, trail_ms), to_ms)
     for window, table in group.tables_in_windows(positions, begins, ends):
         boots = np.full(len(window), boot) if table.boots is None else table.boots
-        shown = numbers.made_of(group, table, _shown_by(plan, group, assigned, table), assigned.fault.affected_fields)
+        rows = _shown_by(plan, group, assigned, table)
+        if isinstance(table.columns, list):
+            # What happens between readings tells of its own moment, readings of the time before them as well.
+            rows = rows[table.times[rows] < windows.end[window[rows]]]
+        shown = numbers.made_of(group, table, rows, assigned.fault.affected_fields)
         if shown is None:
             continue
         if assigned.fault.is_executed_live:
@@ -185,6 +189,9 @@ def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Tab
         return np.flatnonzero(plan.lost(table.kind, table.positions, table.times, only=assigned))
     sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
     table = table.rows(sent)
+    if assigned.worlds is not None and isinstance(table.columns, list):
+        # What happens between readings would be something else in the other world, not the same with other values.
+        return np.asarray(sent)
     if assigned.worlds is not None:
         without, with_it = (group.sample_in_world(world, table.positions, table.times) for world in assigned.worlds)
         return np.asarray(sent[differing_rows(without, with_it)])

@@ -16,6 +16,7 @@ from devices.faults.base import Fault
 from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
+from devices.faults.rare_day_labels import assign_rare_days
 from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import (
@@ -97,7 +98,10 @@ class Timeline:
         self.devices = tuple(device for device, _ in mine)
         self._entry_of = [group for _, group in mine]
         self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))
-        self._faults = _fault_plan(scenario, everyone, self.devices, bursts) if scenario.faults else None
+        rare_days = list(_rare_days(self.world, mine))
+        self._faults = None
+        if scenario.faults or rare_days:
+            self._faults = _fault_plan(scenario, everyone, self.devices, bursts, rare_days)
         formats = make_wire_formats(scenario) if in_dialects else {}
         self._formats = [formats.get(id(group), _NATIVE) for group in self._entry_of] if formats else None
         self._has_unsaid = any(one.leaves_out for one in formats.values())
@@ -431,13 +435,30 @@ def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | Non
 
 
 def _fault_plan(
-    scenario: Scenario, everyone: Sequence[tuple[Device, DeviceGroup]], mine: Sequence[Device], bursts: Bursts
+    scenario: Scenario,
+    everyone: Sequence[tuple[Device, DeviceGroup]],
+    mine: Sequence[Device],
+    bursts: Bursts,
+    rare_days: Iterable[AssignedFault],
 ) -> FaultPlan:
     check_devices(scenario.faults, *kinds_by_id(device for device, _ in everyone))
-    return _plan_of(scenario.faults, scenario.seed, mine, bursts.assigned_to(mine))
+    return _plan_of(scenario.faults, scenario.seed, mine, bursts.assigned_to(mine), rare_days)
 
 
-def _plan_of(faults: Sequence[Fault], seed: int, mine: Sequence[Device], bursts: Iterable[AssignedFault]) -> FaultPlan:
+def _rare_days(world: World, mine: Sequence[tuple[Device, DeviceGroup]]) -> Iterator[AssignedFault]:
+    numbers = {site.name: number for number, site in enumerate(world.sites)}
+    sites = np.array([numbers[device.site] for device, _ in mine], dtype=np.int64)
+    by_us = np.array([group.replay is None for _, group in mine], dtype=np.bool_)
+    return assign_rare_days(world, [device.kind for device, _ in mine], sites, by_us)
+
+
+def _plan_of(
+    faults: Sequence[Fault],
+    seed: int,
+    mine: Sequence[Device],
+    bursts: Iterable[AssignedFault],
+    rare_days: Iterable[AssignedFault] = (),
+) -> FaultPlan:
     keys = np.array([device.key for device in mine], dtype=np.uint64)
     ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
     connections, wholes = None, None
@@ -446,4 +467,4 @@ def _plan_of(faults: Sequence[Fault], seed: int, mine: Sequence[Device], bursts:
     if any(device.host is not None for device in mine):
         wholes = np.array([device.whole_key for device in mine], dtype=np.uint64)
     whole_ids = [] if wholes is None else [device.whole_id for device in mine]
-    return FaultPlan(faults, seed, ids, kinds, keys, bursts, connections, wholes, whole_ids)
+    return FaultPlan(faults, seed, ids, kinds, keys, bursts, rare_days, connections, wholes, whole_ids)

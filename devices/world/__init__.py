@@ -3,6 +3,7 @@
 In the order in which each builds on the ones before:
 `random` (hash draws), `world` (seed, sites, local time), `noise` (slow randomness), `timestamps` (instants as text);
 `weather` (what it is), `drifting_cells` (that of `world: 1`), `sun`, `planetary_waves`, `climates` and `atmosphere`
-(that of `world: 2`); `roads`, `traffic`, `arrivals` (headways); `vehicles` (the fleet's cars, a folder); `shops`.
+(that of `world: 2`); `rare_days` (snow, events in town), `roads`, `traffic`, `arrivals` (headways); `vehicles` (the
+fleet's cars, a folder); `shops`.
 `components` makes weather, roads, traffic and vehicles once a world, by its version: sensors ask `components(world)`.
 """

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from devices.world.atmosphere import WaveAtmosphere
 from devices.world.drifting_cells import DriftingCells
+from devices.world.rare_days import RareDays
 from devices.world.roads import Roads
 from devices.world.satellites import Constellation
 from devices.world.traffic import Traffic
@@ -28,6 +29,7 @@ class _Models:
     """Names what one version of the world is made of."""
 
     atmosphere: Callable[[World], Atmosphere]
+    rare_days: Callable[[World, SiteArrays, Atmosphere], RareDays] | None
     planner: Callable[[World, SiteArrays, Roads, Traffic, Atmosphere, Drivers], TripPlanner]
 
 
@@ -41,8 +43,8 @@ def _hourly_trips(
 
 
 _MODELS: Mapping[int, _Models] = {
-    1: _Models(atmosphere=DriftingCells, planner=_hourly_trips),
-    2: _Models(atmosphere=WaveAtmosphere, planner=DayTripPlanner),
+    1: _Models(atmosphere=DriftingCells, rare_days=None, planner=_hourly_trips),
+    2: _Models(atmosphere=WaveAtmosphere, rare_days=RareDays, planner=DayTripPlanner),
 }
 
 
@@ -57,6 +59,8 @@ class Components:
     drivers: Drivers
     vehicles: Vehicles
     constellation: Constellation
+    rare_days: RareDays | None
+    """Snow and events in town; None where no site has any."""
 
 
 @lru_cache(16)
@@ -67,8 +71,11 @@ def components(world: World) -> Components:
     roads, drivers = Roads(world.seed, site_arrays), Drivers(world.seed, site_arrays)
     atmosphere = models.atmosphere(world)
     is_holiday = world.is_holiday if world.version > 1 else None
-    traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather, is_holiday)
+    rare_days = None
+    if models.rare_days is not None and any(site.snow or site.town_events for site in world.sites):
+        rare_days = models.rare_days(world, site_arrays, atmosphere)
+    traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather, is_holiday, rare_days)
     planner = models.planner(world, site_arrays, roads, traffic, atmosphere, drivers)
     cache = TripCache(planner, sum(map(len, world.vehicles.values())))
     vehicles = Vehicles(roads, planner, cache, world.vehicles)
-    return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles, Constellation(site_arrays))
+    return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles, Constellation(site_arrays), rare_days)

@@ -9,7 +9,7 @@ import numpy as np
 
 from devices.world.components import components
 from devices.world.noise import smooth_noise
-from devices.world.random import Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
 from devices.world.world import DAY_MS, HOUR_MS, LocalTime, Site, World
 
 # Share of a day's entries by hour, Bourke St Mall, Melbourne, 2015-16 (%, 9 to 20 h); the remaining hours hold what
@@ -32,6 +32,8 @@ _DWELL_MEDIAN_MS, _DWELL_SIGMA = 15 * 60_000, 0.89
 # rain at these hours, the hours' shares from the rain in each.
 _RAIN_KEEPS_AWAY = 0.2
 _TOLD_BY_H = np.array([11, 14, 17])
+# Snow keeps more away, and before an event in town more come; by judgement.
+_SNOW_KEEPS_AWAY, _EVENT_BRINGS = 0.4, 0.8
 # Opening hours, Monday to Sunday, of a shop in town: by judgement, as most of Europe's. The doors are locked outside of
 # them, and within ten minutes after them everybody has left.
 _OPENS_H, _CLOSES_H = np.array([9] * 6 + [11]), np.array([20] * 6 + [18])
@@ -79,6 +81,9 @@ class Shops:
         noon = days * DAY_MS + DAY_MS // 2
         turnout = _turnout(world, days[:, None] * DAY_MS + _TOLD_BY_H * HOUR_MS).mean(axis=2)
         at_site = _WEEK[(days + 3) % 7] * self._holiday_levels(days) * turnout
+        if components(world).rare_days is not None:
+            hours = _opened(days) * _BY_HOUR[(days + 3) % 7]
+            at_site = at_site * (hours * _rare_turnout(world, days)).sum(axis=2) / hours.sum(axis=1)
         # What is a holiday in the country, too, comes on top of the shop's own.
         kept = np.array([world.is_holiday(np.full(len(days), site), days) for site in range(len(world.sites))])
         own = self._holiday_levels(days) != 1
@@ -118,9 +123,10 @@ class Shops:
         turnout = _turnout(world, middle[None, :])[:, 0]
         by_hour = _BY_HOUR[(day + 3) % 7] * effect * turnout[self.sites]
         if world.version > 1:
-            hours = np.arange(24)
-            is_open = (hours >= _OPENS_H[(day + 3) % 7]) & (hours < _CLOSES_H[(day + 3) % 7])
-            by_hour = by_hour * is_open
+            today = np.array([day])
+            by_hour = by_hour * _opened(today)[0]
+            if components(world).rare_days is not None:
+                by_hour = by_hour * _rare_turnout(world, today)[self.sites, 0]
         cumulative = np.zeros((len(by_hour), 25))
         for edge in range(24):
             cumulative[:, edge + 1] = cumulative[:, edge] + by_hour[:, edge]
@@ -139,6 +145,26 @@ class Shops:
         for when in self.holidays:
             is_holiday |= (month == when[0]) & (of_month == when[1])
         return np.where(is_holiday, self.holiday_level, 1.0)
+
+
+def _opened(days: Ints) -> Flags:
+    """Tell which hours of local days the doors are open, [day, hour]."""
+    hours, of_week = np.arange(24), ((days + 3) % 7)[:, None]
+    return np.asarray((hours >= _OPENS_H[of_week]) & (hours < _CLOSES_H[of_week]))
+
+
+def _rare_turnout(world: World, days: Ints) -> Floats:
+    """Return how many come on rare days beside a usual one, [site, day, hour of local time]."""
+    rare_days = components(world).rare_days
+    assert rare_days is not None
+    ahead = np.array([_ahead_ms(site, zone) for site, zone in zip(world.sites, world.local, strict=True)])
+    local = np.broadcast_to(
+        days[:, None] * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2, (len(ahead), len(days), 24)
+    )
+    sites = np.broadcast_to(np.arange(len(ahead))[:, None, None], local.shape).ravel()
+    snow = rare_days.snow(sites, (local - ahead[:, None, None]).ravel())
+    event = rare_days.shoppers(sites, local.ravel())
+    return np.asarray(((1 - _SNOW_KEEPS_AWAY * snow) * (1 + _EVENT_BRINGS * event)).reshape(local.shape))
 
 
 def _turnout(world: World, local_ms: Ints) -> Floats:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from devices.world.noise import KnotInterpolator, smooth_noise_of
-from devices.world.random import Flags, Floats, Ints, hash_bits, normal
+from devices.world.random import Flags, Floats, Ints, hash_bits, normal, uniform
+from devices.world.rare_days import RareDays
 from devices.world.roads import CLASSES, KMH, Roads
 from devices.world.weather import Weather, distinct_moments
 from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, SiteArrays, weekday
@@ -76,6 +77,10 @@ def times_of_day(local_ms: Ints) -> Ints:
 _STEP_MS = 10 * MINUTE_MS
 # Rain and fog keep some at home and slow down the others; FHWA quotes 2 to 17 % less speed in rain.
 _RAIN_DEMAND, _RAIN_SPEED, _FOG_SPEED = 0.10, 0.16, 0.15
+# Snow on the roads: FHWA has 5 to 40 % less speed in heavy snow, and counts that are lower by 7 to 56 % in storms.
+_SNOW_DEMAND, _SNOW_SPEED = 0.30, 0.35
+# What an event in town adds at its height, of a road's busiest hour, on a road that leads there and on others.
+_EVENT_DEMAND, _EVENT_ELSEWHERE = 0.55, 0.25
 _FREE_MS = np.array([kind.free_kmh * KMH for kind in CLASSES])
 # Of the day's effect, what the whole town has in common.
 _TOWN_SHARE = 0.6
@@ -113,8 +118,10 @@ class Traffic:
         roads: Roads,
         weather: Callable[[Ints, Ints], Weather],
         is_holiday: Callable[[Ints, Ints], Flags] | None = None,
+        rare_days: RareDays | None = None,
     ) -> None:
         """`is_holiday` tells it of sites and local days; without it there are none, nor an end to speeds."""
+        self._rare_days = rare_days
         self._is_holiday = is_holiday
         self._seed = seed
         self._site_arrays = site_arrays
@@ -147,6 +154,13 @@ class Traffic:
             usual = local + np.where(self._is_holiday(sites, today), (6 - weekday(today)) * DAY_MS, 0)
         mean = self._roads.peak_vph[sites, roads] * demand(usual) * (1 - _RAIN_DEMAND * air.rain)
         keys = self._site_arrays.keys[sites]
+        slowed: Floats | float = 1.0
+        if self._rare_days is not None:
+            snow = self._rare_days.snow(towns, moments)[position]
+            mean, slowed = mean * (1 - _SNOW_DEMAND * snow), 1 - _SNOW_SPEED * snow
+            leads_there = uniform(hash_bits(self._seed, "traffic/event", keys, roads))
+            share = _EVENT_DEMAND * (_EVENT_ELSEWHERE + (1 - _EVENT_ELSEWHERE) * leads_there)
+            mean = mean + self._roads.peak_vph[sites, roads] * share * self._rare_days.drivers(sites, local)
         days = local // DAY_MS
         day = normal(hash_bits(self._seed, "traffic/day", keys, days))
         own_day = normal(hash_bits(self._seed, "traffic/day/road", keys, roads, days))
@@ -160,7 +174,7 @@ class Traffic:
         density = greenshields_density(vehicles / self._roads.capacity_vph[sites, roads])
         # Beyond capacity fewer get through than wish to.
         vehicles = np.minimum(vehicles, self._roads.capacity_vph[sites, roads] * 4 * density * (1 - density))
-        free = _FREE_MS[road_class] * (1 - _RAIN_SPEED * air.rain) * (1 - _FOG_SPEED * air.mist)
+        free = _FREE_MS[road_class] * (1 - _RAIN_SPEED * air.rain) * (1 - _FOG_SPEED * air.mist) * slowed
         return np.stack([vehicles, free * (1 - density) * _factor(_PACE_SIGMA, pace), density], axis=1)
 
 

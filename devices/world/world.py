@@ -91,6 +91,12 @@ class Site(Config):
     coast: float = Field(default=0, ge=0, le=1)
     """How much the sea is felt: 1 at its shore, where its breeze comes before noon, 0 some 30 km inland; with
     `world: 2`."""
+    snow: bool = False
+    """Whether snow can lie on its roads, which slows traffic, and keeps vehicles and customers away: after what falls
+    while it freezes, by its weather. It takes a scenario with `world: 2`, and is labelled: docs/faults.md."""
+    town_events: float = Field(default=0, ge=0, le=100)
+    """How many events in town a year has, such as matches and concerts, for which many come and leave by car and fill
+    the shops before. It takes a scenario with `world: 2`, and they are labelled."""
     climate: Annotated[str, AfterValidator(_known_climate)] | MonthlyClimate = "temperate"
     """What the weather outdoors is like: temperate, mediterranean, desert, tropical or subarctic; with `world: 2` also
     one of Köppen's classes Af, Aw, BWh, BSk, Csa, Csb, Cfa, Cfb, Dfb, Dfc and ET. Seasons are the south's in the

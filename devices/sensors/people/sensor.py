@@ -81,6 +81,11 @@ class PeopleSensor:
         self._sums: dict[int, Ints] = {}
         self._sums_of: tuple[World, int] | None = None
 
+    @property
+    def lookback_ms(self) -> int:
+        """The longest interval that one counts."""
+        return int(self._interval.max(initial=0))
+
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return the counts of the interval that ends at each reading, and since local midnight."""
         sites, begins = self._sites[ids], times - self._interval[ids]
@@ -258,6 +263,7 @@ KIND = DeviceKind(
     busier=_busier,
     restamp_event=_restamped,
     counts_interval=True,
+    counted_fields=("entries", "exits", "total_entries", "total_exits", "occupancy"),
     plot_labels={"occupancy": "people inside"},
     plot_profile=("entries", "entries an hour and door"),
     summary={"event_type": "{}", "trip_duration_minutes": "{} min", "occupancy": "{} inside", "time_slot": "{}"},

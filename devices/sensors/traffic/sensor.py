@@ -63,6 +63,11 @@ class TrafficSensor:
         self._population = population
         self._vehicles_at_once = vehicles_at_once
 
+    @property
+    def lookback_ms(self) -> int:
+        """The longest interval that one counts."""
+        return int(self._population.interval_ms.max(initial=0))
+
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
         sites, interval = self._population.sites[ids], self._population.interval_ms[ids]
@@ -177,6 +182,7 @@ KIND = DeviceKind(
     TrafficSettings,
     TrafficSensor,
     counts_interval=True,
+    counted_fields=("vehicle_count", "avg_speed", "traffic_density_score"),
     decimals={"avg_speed": 1, "min_speed": 1, "max_speed": 1},
     plot_labels={"vehicle_count": "vehicles an interval", "avg_speed": "mean speed (km/h)"},
     plot_profile=("vehicle_count", "vehicles an hour and camera"),
