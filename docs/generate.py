@@ -1,6 +1,7 @@
 """Writes the configuration references in this folder from the models: `python docs/generate.py` (or `make docs`)."""
 
 import inspect
+import json
 import re
 import sys
 import tempfile
@@ -42,6 +43,8 @@ from edgewire.clock import parse_ms
 from edgewire.config import DurationMs, SizeBytes, duration_text
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.sparkplug import NAMESPACE
+from edgewire.dialects.sparkplug_payload import metric_value, read_payload
 from edgewire.messages import CONTRACT
 from edgewire.messages.base import EXAMPLE_TIME
 
@@ -242,9 +245,18 @@ def _said(found: WireFormat, device: Device) -> Iterator[tuple[str, bytes, bool]
 
 
 def _sample(topic: str, when: str, qos: int, payload: bytes, *, retain: bool) -> str:
-    text = payload.decode(errors="backslashreplace").replace("|", "\\|")
+    text = _readable(topic, payload).replace("|", "\\|")
     shown = text if len(text) <= _LONGEST_SAMPLE else f"{text[:_LONGEST_SAMPLE]}…"
     return f"| `{topic}` | {when} | {qos} | {'yes' if retain else 'no'} | {f'`{shown}`' if text else '(empty)'} |"
+
+
+def _readable(topic: str, payload: bytes) -> str:
+    """A payload as text; of one of Sparkplug, which is none, its metrics with their values."""
+    if not topic.startswith(f"{NAMESPACE}/"):
+        return payload.decode(errors="backslashreplace")
+    metrics = read_payload(payload).metrics
+    said = {one.name: metric_value(one, one.datatype, str(one.name)) for one in metrics}
+    return json.dumps(said, separators=(",", ":"))
 
 
 def _page(title: str, model: type[BaseModel], prefix: str) -> str:

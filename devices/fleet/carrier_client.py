@@ -80,6 +80,7 @@ class CarriedClient(DeviceClient):
     ) -> None:
         super().__init__(device, firmware, carrier.session, owner, uniform, carrier.broker, wire_format)
         self._carrier = carrier
+        self.speech = carrier.speech
         self.status_token = CarriedToken(self, STATUS)
         self.under_way = 0
         """Messages of QoS 1 and 2 that are published and not acknowledged."""
@@ -225,11 +226,17 @@ class CarrierClient(DeviceClient):
             one.disconnect_cleanly()
         super().disconnect_cleanly()
 
-    def _on_connected(self, link: Link, *, session_present: bool) -> None:
-        super()._on_connected(link, session_present=session_present)
-        if self.is_online and self.state is _S.ONLINE:
+    def _introduce(self) -> None:
+        """Say that it is there, and have those that it carries take part in the connection."""
+        super()._introduce()
+        if self.is_online and self.state is _S.ONLINE and (self.speech is None or self.speech.may_speak):
             for one in self._carried:
                 one.attach()
+
+    def _introduce_again(self) -> None:
+        super()._introduce_again()
+        for one in self._carried:
+            one.publish_status("online")
 
     def _on_connection_lost(self, link: Link, lost: ConnectionLost) -> None:
         if self.link is link:

@@ -20,7 +20,7 @@ from devices.fleet.loss_window import LossWindow
 from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import PublishOptions, WireFormat, divide_payload
-from edgewire.dialects.encoder import Publication
+from edgewire.dialects.encoder import HeardCommands, Publication
 from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import (
     FAILURE,
@@ -35,10 +35,11 @@ from edgewire.mqtt import (
     Session,
     StrayAnswer,
     Subscribed,
+    Version,
     coded_reason,
 )
 from edgewire.mqtt.advice import advice
-from edgewire.mqtt.reasons import QOS_NOT_SUPPORTED
+from edgewire.mqtt.reasons import DISCONNECT_WITH_WILL, QOS_NOT_SUPPORTED
 
 # Bytes that the transport may hold before a device keeps further readings to itself are asyncio's default (64 KiB);
 # QoS 0 has no in-flight window, so this is how many readings of the outbox go out in one go.
@@ -96,7 +97,7 @@ class DeviceClient:
     __slots__ = ("_batch_rules", "_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged",
                  "_is_unanswered", "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_unanswered_since_s",
                  "_uniform", "broker", "changed_ms", "device", "firmware", "is_leaving", "is_retired", "link",
-                 "link_faults", "reconnects", "session", "state", "topics", "wire_format")  # fmt: skip
+                 "link_faults", "reconnects", "session", "speech", "state", "topics", "wire_format")  # fmt: skip
 
     def __init__(
         self,
@@ -133,6 +134,10 @@ class DeviceClient:
         rules = [one.batch for one in self._options or ()]
         # By address, where messages of one say several readings.
         self._batch_rules = rules if any(rules) else None
+        self.speech = wire_format.open_session(device)
+        """What its dialect knows from message to message; None where each stands for itself."""
+        if self.speech is not None:
+            session.config = replace(session.config, clean_start=True, session_expiry_s=0)
         self._owner = owner
         self._uniform = uniform
         build = firmware.build
@@ -230,6 +235,8 @@ class DeviceClient:
         outbox, faults = self.firmware.outbox, self.link_faults
         if not (outbox and self.is_online and self.firmware.is_synced) or (faults and faults.delay_count):
             return False
+        if self.speech is not None and not self.speech.may_speak:
+            return False
         return not self._free_window(outbox.peek().qos)
 
     @property
@@ -308,8 +315,8 @@ class DeviceClient:
             readings = self.firmware.pop_publishable(window, self._owner.monotonic_s())
             if not readings:
                 return
-            for reading in readings:
-                self._publish(reading)
+            for place, reading in enumerate(readings, 1):
+                self._publish(reading, is_past=place < len(readings) or bool(outbox))
 
     def publish_status(self, state: str) -> None:
         """Publish the retained status, where there is a connection."""
@@ -333,7 +340,7 @@ class DeviceClient:
         self, message: Publication, properties: Properties | None = None, token: str | None = None
     ) -> None:
         """Publish a status or the result of a command, where there is a connection, as the broker's limits allow."""
-        if self.link is None or not self.link.connected:
+        if self.link is None or not self.link.connected or (self.speech is not None and not self.speech.may_speak):
             return
         limits, retain = self.session.limits, message.retain
         if retain and not limits.retain_available:
@@ -341,10 +348,11 @@ class DeviceClient:
             self._owner.incidents.record_adapted("status without retain", self.device.device_id)
         # With the window full of readings that a resumed session sends again, it goes out at QoS 0.
         qos = min(message.qos, limits.maximum_qos) if self.session.window_free else 0
+        payload = self._written(message.topic, message.payload)
         try:
-            self.link.publish(
-                message.topic, message.payload, qos=qos, retain=retain, properties=properties, token=token
-            )
+            self.link.publish(message.topic, payload, qos=qos, retain=retain, properties=properties, token=token)
+            if self.speech is not None:
+                self.speech.on_sent()
         except PublishRefused as error:
             self._owner.incidents.record_control_refused(coded_reason(error.code), self.device.device_id)
 
@@ -354,9 +362,19 @@ class DeviceClient:
             return 0
         if self.link_faults is not None and self.link_faults.delay_count:
             return 0
+        if self.speech is not None and not self.speech.may_speak:
+            return 0
         return self.session.window_free if qos else QOS0_BURST
 
-    def _publish(self, reading: Reading) -> None:
+    def _written(self, topic: str, payload: bytes, *, is_past: bool = False, is_damaged: bool = False) -> bytes:
+        """Return a payload as it goes out now."""
+        if self.speech is None:
+            return payload
+        now_ms = self._owner.device_time_ms()
+        return self.speech.write(topic, payload, now_ms, is_past=is_past, is_damaged=is_damaged)
+
+    def _publish(self, reading: Reading, *, is_past: bool = False) -> None:
+        """Publish a reading; `is_past` says that it has waited, and that a newer one waits behind it."""
         assert self.link is not None  # _free_window() said so
         seq, boot = reading.seq, reading.boot
         token: object = seq if boot == self.firmware.boot else (boot, seq)
@@ -366,7 +384,7 @@ class DeviceClient:
             if self._options is None:
                 self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
             else:
-                self._publish_as(self._options[reading.address], reading, token)
+                self._publish_as(self._options[reading.address], reading, token, is_past=is_past)
         except PublishRefused as error:
             if error.code == QOS_NOT_SUPPORTED and reading.qos > self.session.limits.maximum_qos:
                 self._owner.incidents.record_adapted("message at a lower QoS", self.device.device_id)
@@ -379,7 +397,7 @@ class DeviceClient:
             self.firmware.on_sent_qos0(boot, count)
             self._owner.on_sent_qos0(count)
 
-    def _publish_as(self, options: PublishOptions, reading: Reading, token: object) -> None:
+    def _publish_as(self, options: PublishOptions, reading: Reading, token: object, *, is_past: bool) -> None:
         """Publish a message with what its format says beside topic and payload."""
         assert self.link is not None
         retain = options.retain and self.session.limits.retain_available
@@ -387,7 +405,12 @@ class DeviceClient:
             self._owner.incidents.record_adapted("message without retain", self.device.device_id)
         properties = self.wire_format.properties_of(self.device, options) if options.properties else None
         payload, properties = divide_payload(options, reading.payload, properties, self.session.version)
+        if self.speech is not None:
+            is_damaged = reading.seq == NO_SEQ
+            payload = self._written(reading.topic.decode(), payload, is_past=is_past, is_damaged=is_damaged)
         self.link.publish(reading.topic, payload, qos=reading.qos, retain=retain, properties=properties, token=token)
+        if self.speech is not None:
+            self.speech.on_sent()
 
     def _corrupted(self, reading: Reading, faults: LinkFaultState) -> Reading:
         """Return what leaves instead of a reading; the reading itself is lost with it."""
@@ -412,18 +435,23 @@ class DeviceClient:
         if self.session.inflight:
             # What it says of itself on the connection to come is newer.
             self.session.withdraw_inflight(STATUS)
+        if self.speech is not None:
+            self.speech.begin_connect(self.session.connects, str(self.broker))
         self._fit_will()
         return True
 
     def _fit_will(self) -> None:
         """Ask for a will that the broker takes, by what its last CONNACK or refusal says."""
         will, limits = self.session.config.will, self.session.limits
-        if will is None or not (will.qos and will.retain) or fitted_will(will, limits) != will:
+        is_new = self.speech is not None
+        if is_new or will is None or not (will.qos and will.retain) or fitted_will(will, limits) != will:
             self._write_will()
 
     def _write_will(self) -> None:
         will = last_will(self.device, self.firmware, self.wire_format)
         if will is not None:
+            if self.speech is not None:
+                will = replace(will, payload=self.speech.write_will())
             self.session.config = replace(self.session.config, will=fitted_will(will, self.session.limits))
 
     def request_connect(self, delay_s: float = 0.0) -> None:
@@ -482,7 +510,10 @@ class DeviceClient:
                 case Connected():
                     self._on_connected(link, session_present=event.session_present)
                 case Message():
-                    self._on_message(event)
+                    if self.speech is not None and event.topic in self.speech.heard_topics:
+                        self._heed(self.speech.hear_state(event.topic, event.payload))
+                    else:
+                        self._on_message(event)
                 case Subscribed():
                     self._on_subscribed(event)
                 case ServerDisconnected():
@@ -502,8 +533,55 @@ class DeviceClient:
             self.flush_outbox()
 
     def _on_message(self, message: Message) -> None:
-        if self._commands.accepts_command(message, self._owner.monotonic_s()):
-            self._owner.on_command(self, message)
+        if not self._commands.accepts_command(message, self._owner.monotonic_s()):
+            return
+        if self.speech is None:
+            self._on_command(message)
+            return
+        heard = self.speech.hear_command(message.topic, message.payload)
+        self._heed(heard)
+        for payload in heard.commands:
+            self._on_command(message._replace(payload=payload))
+
+    def _on_command(self, message: Message) -> None:
+        self._owner.on_command(self, message)
+
+    def _heed(self, heard: HeardCommands) -> None:
+        """Do what a message asks for that is for the session of its dialect."""
+        for reason in heard.ignored:
+            self._owner.incidents.record_ignored(reason)
+        if heard.begins:
+            self._introduce()
+        elif heard.introduces:
+            self._introduce_again()
+        elif heard.leaves or (heard.is_missed and self._owner.broker_choices > 1):
+            self._leave_broker()
+
+    def _introduce(self) -> None:
+        """Say that it is there, unless its dialect has it wait for somebody."""
+        if self.speech is None or self.speech.may_speak:
+            self.publish_status("online")
+
+    def _introduce_again(self) -> None:
+        """Say once more what it is, as somebody asks for it."""
+        self.publish_status("online")
+
+    def _leave_broker(self) -> None:
+        """Say goodbye and come back, at the next broker where there is one: whom it speaks to is not at this one."""
+        if self.link is not None and self.link.connected:
+            self._move(_T.CUT)
+            self._close_link()
+            self._go_on_to(self._owner.next_broker(self))
+
+    def _close_link(self) -> None:
+        """End the connection with a goodbye, after which a dialect may still want its will to be published."""
+        assert self.link is not None
+        goodbye = None if self.speech is None else self.speech.write_goodbye()
+        if goodbye is None:
+            self.link.close()
+            return
+        self.publish_control(goodbye)
+        self.link.close(DISCONNECT_WITH_WILL if self.session.version is Version.V5 else 0)
 
     def _on_subscribed(self, answer: Subscribed) -> None:
         self._commands.on_subscribed(answer.codes)
@@ -597,7 +675,7 @@ class DeviceClient:
         if self.link is not None and self.link.connected:
             self.publish_status("offline")
             self._move(_T.LEAVE)
-            self.link.close()
+            self._close_link()
 
     def _on_connected(self, link: Link, *, session_present: bool) -> None:
         self.link = link
@@ -618,7 +696,7 @@ class DeviceClient:
         self.reconnects += is_first or not self._slept
         self._slept = False
         self._commands.on_accepted(link, self._connected_since_s, session_present=session_present)
-        self.publish_status("online")
+        self._introduce()
 
     def _maybe_sleep(self) -> None:
         """Go to sleep where all is said: first the status says so, then, once that is acknowledged, the device goes."""
@@ -627,7 +705,7 @@ class DeviceClient:
             return
         if self.state is _S.FALLING_ASLEEP:
             self._move(_T.FALL_ASLEEP)
-            self.link.close()
+            self._close_link()
         elif (self._owner.monotonic_s() - self._connected_since_s) * 1000 >= sleep.awake:
             self._move(_T.ANNOUNCE_SLEEP)
             self.publish_status("sleeping")

@@ -170,7 +170,10 @@ class _Forgetting:
 
     async def _forget_connection_at(self, positions: Sequence[int], broker: BrokerUrl) -> None:
         client_id = self._timeline.devices[positions[0]].client_id
-        status, *others = self._topics_of(positions)
+        topics = self._topics_of(positions)
+        if not topics:
+            return
+        status, *others = topics
         known = {status, *others}
 
         def topics_told(topic: str, payload: bytes) -> list[str]:
@@ -237,8 +240,11 @@ async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
 def retained_topics(device: Device, firmware: Firmware, wire_format: WireFormat) -> tuple[str, list[str]]:
     """Return the topic of a device's retained status, and all its others, where others may have retained something.
 
-    A format that tells no status has its first message in that place, and an empty one where it says nothing at all.
+    A format that tells no status has its first message in that place, and an empty one where it says nothing at all, or
+    nothing of it is retained: an empty message would be one to those who read it.
     """
+    if wire_format.has_sessions:
+        return "", []
     told = [one for state in ("online", "offline") for one in wire_format.status(device, firmware.status(state, None))]
     will = last_will(device, firmware, wire_format)
     own = [topic for topic in wire_format.command_topics(device) if topic not in wire_format.shared_topics]

@@ -169,12 +169,15 @@ class GatewayClient(CarrierClient):
             self._on_addressed(message)
         elif (found := self._member_of(message.topic)) is not None:
             found.on_gateway_message(message)
-        elif self._commands.accepts_command(message, self._owner.monotonic_s()):
-            request = self._gateway_format.read_request(self.device, message)
-            if request is None:
-                self.ignore_command()
-            else:
-                self._carry_out(request)
+        else:
+            super()._on_message(message)
+
+    def _on_command(self, message: Message) -> None:
+        request = self._gateway_format.read_request(self.device, message)
+        if request is None:
+            self.ignore_command()
+        else:
+            self._carry_out(request)
 
     def _on_addressed(self, message: Message) -> None:
         """Give a message to the device that it names; one that names none is what the gateway has said itself."""

@@ -325,10 +325,10 @@ class StandbyClient(DeviceClient):
             self.absence.span.add_withheld(boot, seq)
             self._standby_owner.on_withheld()
 
-    def _publish(self, reading: Reading) -> None:
+    def _publish(self, reading: Reading, *, is_past: bool = False) -> None:
         if not self._is_granted:
             self._own.remember_reading(reading.payload, self._owner.monotonic_s())
-        super()._publish(reading)
+        super()._publish(reading, is_past=is_past)
 
     def publish_control(
         self, message: Publication, properties: Properties | None = None, token: str | None = None

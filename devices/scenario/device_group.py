@@ -439,6 +439,9 @@ class DeviceGroup(Config):
             raise located_error(("timezone",), said) from None
         if self.device is not None:
             self._check_part(self.device)
+        dialect = DIALECTS.get(self.dialect_name)
+        if dialect is not None and dialect.has_fixed_qos and self.qos != dialect.qos:
+            raise located_error(("qos",), f"data of {dialect.name} has QoS {dialect.qos} and no other: leave it out")
         try:
             encoder = self.make_encoder()
         except (DialectError, ValueError) as error:

@@ -30,6 +30,7 @@ from devices.sensors.registry import KINDS
 from devices.world.world import PLAIN_CLIMATES, Site
 from edgewire.config import ConfigFile, DurationMs
 from edgewire.config_errors import closest, located_error
+from edgewire.dialects.registry import DIALECTS
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import plain_password_warning, with_password_file
@@ -307,6 +308,13 @@ class Scenario(ConfigFile):
         if group.gateway is not None:
             said = "standby needs a connection for each device, and these share their gateway's: write standby: false"
             raise located_error(at("gateway"), said)
+        dialect = DIALECTS.get(group.dialect_name)
+        if dialect is not None and not dialect.allows_standby:
+            said = (
+                f"two devices of one name spoil each other's session in {dialect.name}, so that none can stand by:"
+                " write standby: false"
+            )
+            raise located_error(at("dialect"), said)
         encoder = group.make_encoder()
         if encoder is not None and group.size > 1 and (shared := topics_of_many(group.kind, encoder)):
             said = (

@@ -125,7 +125,7 @@ def read_dialect(
     *,
     has_gateways: bool = False,
 ) -> DialectEncoder:
-    """Return what writes the messages of devices of a kind. Raises `ValueError` with a sentence."""
+    """Return what writes the messages of devices of a kind, with a gateway or without. Raises `ValueError`."""
     options = {} if isinstance(dialect, str) else dict(dialect)
     name = dialect if isinstance(dialect, str) else options.pop("dialect", None)
     spoken = {one.name: one for one in DIALECTS.values() if one.encoder is not None}

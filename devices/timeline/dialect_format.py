@@ -22,8 +22,10 @@ from edgewire.dialects.encoder import (
     DeviceNames,
     DialectCommand,
     DialectEncoder,
+    DialectSession,
     MessageTemplate,
     Publication,
+    SessionEncoder,
 )
 from edgewire.dialects.own_format import mapped_fields
 from edgewire.dialects.payload_template import (
@@ -90,7 +92,8 @@ class DialectFormat:
             not self._compiled.get(message.channel) for message in CONTRACT[kind].messages
         )
         """Whether some readings or events may have no message."""
-        self.shared_topics: tuple[str, ...] = ()
+        self.has_sessions = isinstance(encoder, SessionEncoder)
+        self.shared_topics = tuple(encoder.shared_topics) if isinstance(encoder, SessionEncoder) else ()
 
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
         """Return the messages that are made of each row of a table of this channel."""
@@ -151,11 +154,18 @@ class DialectFormat:
 
     def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> Sequence[Publication]:
         """Return the messages that tell a device's state."""
-        return tuple(self._encoder.state(self.device_names(device), status, is_first=is_first))
+        told = {**status, "interval_s": device.interval_ms / 1000}
+        return tuple(self._encoder.state(self.device_names(device), told, is_first=is_first))
 
     def repeated_status(self, device: Device, status: Mapping[str, Any]) -> tuple[Publication, ...]:
         """Return nothing: what changes is in the readings, and availability is said once."""
         return ()
+
+    def open_session(self, device: Device) -> DialectSession | None:
+        """Return what the connection of a device needs; of one behind a gateway that is the gateway's."""
+        if device.gateway is not None or not isinstance(self._encoder, SessionEncoder):
+            return None
+        return self._encoder.open_session(self.device_names(device))
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""

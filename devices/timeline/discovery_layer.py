@@ -17,7 +17,7 @@ from devices.timeline.wire_format import (
     WireFormat,
 )
 from devices.world.random import Flags, Ints
-from edgewire.dialects.encoder import DeviceNames, Publication
+from edgewire.dialects.encoder import DeviceNames, DialectSession, Publication
 from edgewire.dialects.home_assistant_discovery import AvailabilityTopic, DiscoveryWriter, Spoken
 from edgewire.dialects.payload_template import fill_names
 from edgewire.messages import Channel
@@ -53,6 +53,7 @@ class DiscoveryLayer:
         self._names_of = names_of
         self.options = inner.options
         self.leaves_out = inner.leaves_out
+        self.has_sessions = inner.has_sessions
         self.shared_topics = (*inner.shared_topics, writer.status_topic)
 
     def parts(self, channel: Channel) -> Sequence[MessagePart]:
@@ -91,6 +92,10 @@ class DiscoveryLayer:
     def repeated_status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
         """Return that of the format."""
         return self.inner.repeated_status(device, status)
+
+    def open_session(self, device: Device) -> DialectSession | None:
+        """Return that of the format."""
+        return self.inner.open_session(device)
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return that of the format."""

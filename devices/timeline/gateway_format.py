@@ -7,7 +7,15 @@ from devices.scenario.devices import Device, Gateway
 from devices.scenario.gateway import GatewayAvailability
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.wire_format import WireFormat
-from edgewire.dialects.encoder import AddressingEncoder, DeviceNames, GatewayEncoder, GatewayRequest, Publication
+from edgewire.dialects.encoder import (
+    AddressingEncoder,
+    DeviceNames,
+    DialectSession,
+    GatewayEncoder,
+    GatewayRequest,
+    Publication,
+    SessionEncoder,
+)
 from edgewire.dialects.payload_template import fill_names
 from edgewire.mqtt import Message
 
@@ -117,6 +125,7 @@ class DialectGatewayFormat(GatewayFormat):
     ) -> None:
         """Take what stands for the names in braces of a device, as it is called now, from `names_of`."""
         super().__init__(devices, device_format)
+        self.has_sessions = device_format.has_sessions
         self._encoder = encoder
         self._names_of = names_of
 
@@ -129,6 +138,11 @@ class DialectGatewayFormat(GatewayFormat):
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication:
         """Return what the broker publishes when the gateway goes without a goodbye."""
         return self._encoder.gateway_will(gateway_names(device))
+
+    def open_session(self, device: Device) -> DialectSession | None:  # type: ignore[override]
+        """Return what the connection of a gateway needs for what it and its devices say."""
+        encoder = self._encoder
+        return encoder.open_session(gateway_names(device)) if isinstance(encoder, SessionEncoder) else None
 
     def command_topics(self, device: Device) -> tuple[str, ...]:
         """Return the filters of all that is asked of the gateway and its devices."""

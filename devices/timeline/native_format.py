@@ -27,6 +27,7 @@ class NativeFormat:
 
     options = None
     leaves_out = False
+    has_sessions = False
     shared_topics: tuple[str, ...] = ()
 
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
@@ -59,6 +60,10 @@ class NativeFormat:
 
     def is_said(self, table: Table) -> None:
         """Return None: every row is a message."""
+        return
+
+    def open_session(self, device: Device) -> None:
+        """Return None: each message stands for itself."""
         return
 
     def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> tuple[Publication]:

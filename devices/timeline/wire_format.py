@@ -11,7 +11,7 @@ from devices.firmware.batches import BatchRule
 from devices.scenario.devices import Device
 from devices.timeline.table import Table
 from devices.world.random import Flags, Ints
-from edgewire.dialects.encoder import DividedPayload, Publication
+from edgewire.dialects.encoder import DialectSession, DividedPayload, Publication
 from edgewire.messages import Channel
 from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message, Properties, Version
@@ -98,6 +98,11 @@ class WireFormat(Protocol):
         ...
 
     @property
+    def has_sessions(self) -> bool:
+        """Return whether what a message is depends on those before it on a connection; then nothing is retained."""
+        ...
+
+    @property
     def shared_topics(self) -> Sequence[str]:
         """Return those of the command topics that are not the device's alone."""
         ...
@@ -142,6 +147,10 @@ class WireFormat(Protocol):
 
     def repeated_status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
         """Return what a device that stays connected says of its state every now and then; nothing where readings do."""
+        ...
+
+    def open_session(self, device: Device) -> DialectSession | None:
+        """Return what the connection of a device needs for what it says; None where each message stands for itself."""
         ...
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:

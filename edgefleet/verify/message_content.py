@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+HISTORICAL = "historical"
+"""In `other` of a message that a device had kept before it was sent."""
 _OF_THE_MESSAGE = frozenset({"device_id", "timestamp", "boot", "seq", "source"})
 _FORM = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
@@ -27,7 +29,14 @@ class ContentKeys(NamedTuple):
 
 def content_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a message that the bridge has decoded, without what it says of the message itself."""
-    return {name: _plain(value) for name, value in fields.items() if name not in _OF_THE_MESSAGE}
+    content = {name: _plain(value) for name, value in fields.items() if name not in _OF_THE_MESSAGE}
+    other = content.get("other")
+    if isinstance(other, dict) and other.get(HISTORICAL) is True:
+        # Whether it had to wait for a connection, nobody can compute again.
+        content["other"] = {name: value for name, value in other.items() if name != HISTORICAL}
+        if not content["other"]:
+            del content["other"]
+    return content
 
 
 def content_keys(device: str, time_ms: int, content: Mapping[str, Any]) -> ContentKeys:

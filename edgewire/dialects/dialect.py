@@ -29,6 +29,10 @@ class Dialect:
     """Whether its devices speak over the connection of a gateway."""
     gateway_encoder: Callable[[Any, str], DialectEncoder] | None = None
     """Called as `encoder`, for devices behind a gateway, where they may have connections of their own as well."""
+    has_fixed_qos: bool = False
+    """Whether `qos` is the only one that there is."""
+    allows_standby: bool = True
+    """Whether an emulator can tell by what is said on its topics that a real device has taken its place."""
     reports_on_change: bool = True
     """Whether its devices may tell a reading when it differs, and not only at an interval."""
     has_parts: bool = False

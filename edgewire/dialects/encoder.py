@@ -104,7 +104,8 @@ class DialectEncoder(Protocol):
     def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> Iterable[Publication]:
         """Return what tells a state; `online` is the birth, with what introduces the device.
 
-        `status` has the fields of `edgewire.messages.Status`; `is_first` says whether it is the first of a boot.
+        `status` has the fields of `edgewire.messages.Status`, and `interval_s`, which is what the scenario has;
+        `is_first` says whether it is the first of a boot.
         """
         ...
 
@@ -129,6 +130,72 @@ class DialectEncoder(Protocol):
         ...
 
 
+class HeardCommands(NamedTuple):
+    """Holds what is to be done about a message that came to whoever has a session of a dialect."""
+
+    commands: Sequence[bytes] = ()
+    """Payloads of one command each, as `DialectEncoder.read_command` reads them."""
+    ignored: Sequence[str] = ()
+    """Why something in it is not heeded: a few sentences that there are, by which it is counted."""
+    begins: bool = False
+    """Whether it may speak as of now, and introduces itself."""
+    introduces: bool = False
+    """Whether it is to introduce itself again, with all devices behind it."""
+    leaves: bool = False
+    """Whether it is to end its connection, and try the next broker."""
+    is_missed: bool = False
+    """Whether it has to wait on, and may do that at another broker where there is one."""
+
+
+class DialectSession(Protocol):
+    """Is what a dialect remembers from message to message of whoever has a connection: a device or a gateway.
+
+    Of a dialect that has such, the broker keeps no session from one connection to the next, and nothing is retained.
+    """
+
+    @property
+    def heard_topics(self) -> Sequence[str]:
+        """Return topics that are for the session itself, on which something may be retained."""
+        ...
+
+    @property
+    def may_speak(self) -> bool:
+        """Return whether something may be published on the connection as it is now."""
+        ...
+
+    def begin_connect(self, connects: int, broker: str) -> None:
+        """Begin anew, for the connection after `connects` others."""
+        ...
+
+    def write_will(self) -> bytes:
+        """Return the payload of the will for this connection."""
+        ...
+
+    def hear_state(self, topic: str, payload: bytes) -> HeardCommands:
+        """Return what is to be done about a message on one of the `heard_topics`. Raises nothing."""
+        ...
+
+    def hear_command(self, topic: str, payload: bytes) -> HeardCommands:
+        """Return what is to be done about a message on a command topic. Raises nothing."""
+        ...
+
+    def write(self, topic: str, payload: bytes, now_ms: int, *, is_past: bool, is_damaged: bool) -> bytes:
+        """Return a payload as it goes out now.
+
+        `is_past` says that it has waited, and that there is a newer one of the device; `is_damaged` that a fault has
+        made it into something that nobody can read.
+        """
+        ...
+
+    def on_sent(self) -> None:
+        """Take note that what `write` has returned last was sent."""
+        ...
+
+    def write_goodbye(self) -> Publication | None:
+        """Return what is said last before a connection is ended on purpose; None where nothing was said on it."""
+        ...
+
+
 @runtime_checkable
 class LoginEncoder(Protocol):
     """Is a `DialectEncoder` whose messages may not say who speaks, as the server knows it by its login."""
@@ -145,6 +212,21 @@ class AddressingEncoder(Protocol):
 
     def addressed_device(self, payload: bytes) -> str | None:
         """Return the name of the device that a message is for; None where it names none. Raises nothing."""
+        ...
+
+
+@runtime_checkable
+class SessionEncoder(Protocol):
+    """Is a `DialectEncoder` of a dialect whose messages depend on those before them."""
+
+    @property
+    def shared_topics(self) -> Sequence[str]:
+        """Return the `heard_topics` of all sessions, which are none of a device's alone."""
+        ...
+
+    def open_session(self, names: DeviceNames) -> DialectSession:
+        """Return a session of whoever has a connection: of a device, or of a gateway where this is of devices behind
+        one."""
         ...
 
 

@@ -21,6 +21,7 @@ from edgewire.dialects.ruuvi_gateway import RuuviGatewayDecoder, RuuviGatewayOpt
 from edgewire.dialects.senml import SenmlDecoder, SenmlEncoder, SenmlOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
 from edgewire.dialects.sparkplug import SparkplugDecoder, SparkplugOptions
+from edgewire.dialects.sparkplug_encoder import SparkplugDeviceEncoder, SparkplugNodeEncoder
 from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
 from edgewire.dialects.thingsboard import ThingsBoardDecoder, ThingsBoardOptions
 from edgewire.dialects.thingsboard_encoder import ThingsBoardEncoder, ThingsBoardGatewayEncoder
@@ -58,7 +59,17 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
             Dialect("shelly", ShellyOptions, ShellyDecoder, ShellyEncoder, interval_ms=60_000),
             Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder, OwnTracksEncoder, interval_ms=60_000),
             Dialect("senml", SenmlOptions, SenmlDecoder, SenmlEncoder, any_topic=True, is_platform=True),
-            Dialect("sparkplug", SparkplugOptions, SparkplugDecoder, is_platform=True),
+            Dialect(
+                "sparkplug",
+                SparkplugOptions,
+                SparkplugDecoder,
+                SparkplugNodeEncoder,
+                qos=0,
+                gateway_encoder=SparkplugDeviceEncoder,
+                has_fixed_qos=True,
+                allows_standby=False,
+                is_platform=True,
+            ),
             Dialect("influx", InfluxOptions, InfluxDecoder, InfluxEncoder, any_topic=True, is_platform=True),
             Dialect(
                 "cloudevents",

@@ -7,10 +7,13 @@ names and datatypes into the data as it comes, so that nothing is remembered her
 """
 
 import base64
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
 
 from edgewire.clock import iso_ms
 from edgewire.config import Config
+from edgewire.config_errors import text_matching
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value, unread
 from edgewire.dialects.plain_values import check_place, plain_value
 from edgewire.dialects.sparkplug_payload import (
@@ -40,11 +43,23 @@ _BYTE_TYPES = (None, 0, 17, 18)
 _LATEST_MS = 253_402_300_799_999
 
 
+_Level = Annotated[
+    str, Field(min_length=1, max_length=200), text_matching(r"^[^/+#\x00]+$", "one level of a topic, without / + #")
+]
+
+
 class SparkplugOptions(Config):
-    """Says what a bridge does about nodes that it does not know."""
+    """Says what a bridge does about nodes that it does not know, and how emulated nodes speak."""
 
     rebirth: bool = True
     """Whether the bridge asks a node for its births, by `NCMD`, where it has none or something is missing."""
+    host_id: _Level | None = None
+    """Of emulated nodes: the primary host that they wait for, without which they say nothing; without it they wait for
+    none."""
+    group: _Level = "{site}"
+    """Of emulated nodes: the Group ID. With names in braces: `{site}`, `{kind}`."""
+    aliases: bool = True
+    """Whether data of emulated nodes has numbers in the place of names."""
 
 
 class SparkplugTopic(NamedTuple):

@@ -23,6 +23,7 @@ _DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
 _FIXED = {1: 8, 5: 4}
 """Wire type -> bytes."""
 _VARINT, _BYTES, _FIXED32, _FIXED64 = 0, 2, 5, 1
+_NAME, _DATATYPE = 1, 4
 
 
 class SparkplugType(IntEnum):
@@ -212,6 +213,23 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
         at += length
 
 
+def _places(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield number, begin and end of each field of a message that was read already."""
+    at = 0
+    while at < len(data):
+        begin = at
+        tag, at = _varint(data, at)
+        length = 0
+        if tag & 7 == _VARINT:
+            _, at = _varint(data, at)
+        elif tag & 7 == _BYTES:
+            length, at = _varint(data, at)
+        else:
+            length = _FIXED[tag & 7]
+        at += length
+        yield tag >> 3, begin, at
+
+
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """Return a number of 64 bits, and where it ends."""
     found = 0
@@ -332,6 +350,23 @@ def name_metric(written: bytes, name: str, datatype: int | None) -> bytes:
 def mark_historical(written: bytes) -> bytes:
     """Return a metric as it is written, marked as one of the past."""
     return written + _number(5, 1)
+
+
+def alias_metric(written: bytes, alias: int) -> bytes:
+    """Return a metric as it is written, with an alias beside its name, as a birth has it."""
+    return written + _number(2, alias)
+
+
+def time_metric(written: bytes, timestamp: int) -> bytes:
+    """Return a metric as it is written, with a time in milliseconds since 1970 UTC."""
+    return written + _number(3, timestamp)
+
+
+def shorten_metric(written: bytes, alias: int | None) -> bytes:
+    """Return a metric as data has it after its birth: without datatype, and by alias where there is one."""
+    dropped = (_DATATYPE,) if alias is None else (_NAME, _DATATYPE)
+    kept = b"".join(written[begin:end] for number, begin, end in _places(written) if number not in dropped)
+    return kept if alias is None else _number(2, alias) + kept
 
 
 def _written_value(datatype: int, value: int | float | bool | str) -> bytes:

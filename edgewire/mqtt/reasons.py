@@ -6,6 +6,7 @@ A code that is not in the table is taken by its top bit alone: from 0x80 on it i
 FAILURE = 0x80
 """This code and all above it say no."""
 
+DISCONNECT_WITH_WILL = 0x04
 PACKET_ID_NOT_FOUND = 0x92
 QOS_NOT_SUPPORTED = 0x9B
 RETAIN_NOT_SUPPORTED = 0x9A

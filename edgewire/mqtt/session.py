@@ -158,6 +158,11 @@ class Session:
         out.clear()
         return data
 
+    @property
+    def connects(self) -> int:
+        """Return how many times CONNECT was queued."""
+        return self._epoch
+
     # -- what we send
 
     @property

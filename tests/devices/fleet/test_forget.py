@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from devices.fleet.forget import ATTEMPTS, forget_devices
 from devices.scenario.devices import Shard
 from devices.scenario.loading import load_scenario
+from devices.scenario.scenario import Scenario
 from edgefleet.cli import app
 from edgefleet.embedded import Broker, IotcoreProcess, MosquittoProcess
 from edgewire.mqtt import PacketDecoder, Version
@@ -196,3 +197,12 @@ def test_a_broker_that_is_not_there_is_one_reason(tmp_path: Path) -> None:
         f"NOT CLEARED for 10 devices ({named}, …): broker mqtt://127.0.0.1:1 cannot be reached: Connection refused: "
         "start it or correct the URL"
     )
+
+
+async def test_where_nothing_is_retained_nobody_is_told_so() -> None:
+    """An empty message on a topic of a Sparkplug node would be a birth to a host."""
+    node = {"kind": "bme280", "dialect": "sparkplug"}
+    groups = [node, node | {"gateway": {"count": 1}}]
+    scenario = Scenario.model_validate({"broker": "mqtt://127.0.0.1:1", "devices": groups})
+    report = await forget_devices(scenario, Shard(), 20)
+    assert (report.devices, report.cleared, report.failures) == (2, 0, {})

@@ -142,6 +142,13 @@ OWN = {"topic": "x/{gateway}/{id}", "payload": {"t": "temperature_c"}}
         ({"standby": True, "dialect": "zigbee2mqtt"}, "these share their gateway's: write standby: false"),
         ({"dialect": "tasmota", "firmware": {"status_interval": "1m"}}, "leave firmware.status_interval out"),
         ({"count": 2, "standby": True, "topic": "x", "payload": {"i": "id", "t": "temperature_c"}}, "write {id} into"),
+        ({"dialect": "sparkplug", "qos": 1}, "data of sparkplug has QoS 0 and no other: leave it out"),
+        ({"dialect": "sparkplug", "standby": True}, "spoil each other's session in sparkplug"),
+        ({"dialect": "sparkplug", "standby": True, "gateway": {"count": 1}}, "these share their gateway's"),
+        ({"dialect": {"dialect": "sparkplug", "group": "a/b"}}, "one level of a topic"),
+        ({"dialect": {"dialect": "sparkplug", "group": "{line}"}}, "nothing is called {line}"),
+        ({"dialect": {"dialect": "sparkplug", "host_id": "a+"}}, "one level of a topic"),
+        ({"dialect": "sparkplug", "discovery": "homeassistant"}, "not in sparkplug"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_sentence(group: dict[str, Any], said: str) -> None:

@@ -56,6 +56,14 @@ def may(account: Account, access: str, topic: str) -> bool:
         ({"dialect": "zigbee2mqtt", "count": 2}, "gateway-0001",
          ["zigbee2mqtt/bridge/state", "zigbee2mqtt/another name", "zigbee2mqtt/bme280-0001/availability"],
          ["zigbee2mqtt/bridge/request/restart", "zigbee2mqtt/bme280-0001/set"]),
+        ({"dialect": "sparkplug", "id": "p-{n}"}, "p-1",
+         ["spBv1.0/default/NBIRTH/p-1", "spBv1.0/default/NDATA/p-1", "spBv1.0/default/NDEATH/p-1"],
+         ["spBv1.0/default/NCMD/p-1"]),
+        ({"dialect": "sparkplug", "count": 2, "gateway": {"count": 1}}, "gateway-0001",
+         ["spBv1.0/default/NBIRTH/gateway-0001", "spBv1.0/default/NDEATH/gateway-0001",
+          "spBv1.0/default/DBIRTH/gateway-0001/bme280-0002", "spBv1.0/default/DDATA/gateway-0001/bme280-0002",
+          "spBv1.0/default/DDEATH/gateway-0001/bme280-0001"],
+         ["spBv1.0/default/NCMD/gateway-0001", "spBv1.0/default/DCMD/gateway-0001/bme280-0002"]),
     ],
 )  # fmt: skip
 def test_each_may_what_its_format_says_and_nothing_of_others(

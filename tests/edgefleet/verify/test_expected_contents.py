@@ -13,6 +13,7 @@ from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.checker import run_verdict
 from edgefleet.verify.content_checker import ContentChecker
 from edgefleet.verify.expected_contents import expect_contents
+from edgefleet.verify.message_content import content_of
 from edgefleet.verify.message_index import MessageIndex
 from edgefleet.verify.verdict import RunVerdict
 from edgewire.clock import parse_ms
@@ -80,6 +81,15 @@ def test_a_value_that_is_other_is_named_with_what_was_sent() -> None:
     (example,) = found.sinks["http"].alterations.examples
     assert example.startswith(f"{rows[6][0]}:")
     assert example.endswith(f"temperature_c is 77, and {sent} was sent")
+
+
+def test_whether_a_message_had_to_wait_is_none_of_its_values() -> None:
+    assert content_of({"t": 1, "other": {"historical": True}}) == {"t": 1}
+    assert content_of({"t": 1, "other": {"historical": True, "bytes": "AA"}}) == {"t": 1, "other": {"bytes": "AA"}}
+    assert content_of({"historical": True, "other": {"historical": 7}}) == {
+        "historical": True,
+        "other": {"historical": 7},
+    }
 
 
 def test_a_number_is_the_same_whoever_writes_it() -> None:
