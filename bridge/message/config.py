@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from edgewire.config import Config
 from edgewire.config_errors import closest, explain_errors, located_error, text_matching
 from edgewire.dialects.base import DialectDecoder, DialectError
+from edgewire.dialects.encodings import EncodingName, encoding_fault
 from edgewire.dialects.own_format import OwnFormat, OwnFormatDecoder
 from edgewire.dialects.registry import DIALECTS
 from edgewire.messages import MEASUREMENT_FILTERS
@@ -41,6 +42,9 @@ class SubscriptionConfig(Config):
     """`edgefleet` (the message contract), the name of a dialect, a mapping with `topic` and `payload` of a format of
     your own, or `none`: any bytes, forwarded as they are. A dialect's options stand beside its name: `{dialect: shelly,
     temperature_unit: F}`."""
+    encoding: EncodingName = "json"
+    """Of payloads in the message contract, and in formats of your own: `json`, `cbor` or `msgpack`. What is delivered
+    is JSON in any case."""
     timezone: str | None = None
     """The zone of local times, such as `Europe/Berlin`. Without it they are not used: the time is that of arrival."""
     site: Annotated[str, text_matching(rf"^{DEVICE_ID}$", NAME_WORDS)] = "default"
@@ -67,6 +71,14 @@ class SubscriptionConfig(Config):
                 "the message contract has it itself" if self.format == NATIVE_FORMAT else "nobody looks into the bytes"
             )
             raise located_error((name,), f"is of no use with decode: {self.format}, as {what}; leave it out")
+        if self.encoding != "json":
+            fault = encoding_fault(self.encoding)
+            if self.format in DIALECTS:
+                fault = f"{self.format} has an encoding of its own: leave this out"
+            elif self.format == RAW_FORMAT:
+                fault = "nobody looks into the bytes with decode: none; leave it out"
+            if fault:
+                raise located_error(("encoding",), fault)
         if self.timezone is not None:
             try:
                 ZoneInfo(self.timezone)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from bridge.message.event import TopicInfo
+from edgewire.dialects.encodings import likely_encoding
 from edgewire.errors import EdgefleetError
 from edgewire.messages import Topic
 from edgewire.messages.cloudevents import event_source, event_type
@@ -73,7 +74,7 @@ class NativeDecoder:
         try:
             fields = orjson.loads(payload)
         except orjson.JSONDecodeError as error:
-            raise UndecodableMessage(f"payload is not JSON: {error}") from None
+            raise UndecodableMessage(f"payload is not JSON: {error}{_likely(payload)}") from None
         if type(fields) is not dict:
             raise UndecodableMessage(f"payload is no JSON object: {preview_value(fields)}")
         device_id = info.topic.device_id
@@ -107,6 +108,11 @@ class NativeDecoder:
     def sequence_prefix(self, boot: int) -> bytes:
         """Return both keys as our devices write them, without a space."""
         return b'"boot":%d,"seq":' % boot
+
+
+def _likely(payload: bytes) -> str:
+    found = likely_encoding(payload)
+    return "" if found is None else f"; it begins as {found.title} does: write encoding: {found.name} beside its filter"
 
 
 NATIVE = NativeDecoder()

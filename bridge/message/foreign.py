@@ -28,6 +28,7 @@ from edgewire.dialects.base import (
     SteadyPayload,
     TimeSource,
 )
+from edgewire.dialects.encodings import Encoding, find_encoding
 from edgewire.messages import Channel, Topic
 from edgewire.messages.base import to_device_id
 from edgewire.messages.cloudevents import event_source, event_type
@@ -146,6 +147,7 @@ class ForeignDecoder:
         self._counted = 0
         """Id of the newest message that they were told of: each sink that is behind asks again."""
         self._decoder = decoder
+        self._encoding = find_encoding(config.encoding)
         self._zone = config.zone
         self._arrival = Arrival(0, zone=self._zone)
         """Of the last message: many arrive in the same millisecond."""
@@ -179,6 +181,8 @@ class ForeignDecoder:
         decoder = self._decoder
         if decoder is None:
             return self._raw(message)
+        if self._encoding is not None:
+            message = self._as_json(message, self._encoding)
         topic, received_ms, retain = message.topic, message.received_ms, message.retain
         arrival = self._arrival
         if arrival[0] != received_ms or arrival[1] != retain:
@@ -217,6 +221,13 @@ class ForeignDecoder:
         if self._steady is not None and not (is_stale or is_older or self._descriptions.is_learning):
             self._learn_shape(message, event, known)
         return event
+
+    def _as_json(self, message: SpooledMessage, encoding: Encoding) -> SpooledMessage:
+        """Return a message with its payload as JSON. Raises `UndecodableMessage`."""
+        try:
+            return replace(message, payload=encoding.to_json(message.payload))
+        except DialectError as error:
+            raise UndecodableMessage(f"{self._format}: {error}") from None
 
     def _by_shape(self, known: "_KnownShape", message: SpooledMessage, arrival: Arrival) -> DecodedEvent | None:
         """Return what a message says that differs from an earlier one in numbers alone; None for any other."""

@@ -10,7 +10,8 @@ from dataclasses import replace
 from bridge.message.config import NATIVE_FORMAT, SubscriptionConfig
 from bridge.message.user_properties import with_reading_place
 from bridge.spool.message import SpooledMessage
-from edgewire.dialects.base import DialectDecoder, MessageSplitter
+from edgewire.dialects.base import DialectDecoder, DialectError, MessageSplitter
+from edgewire.dialects.encodings import Encoding, find_encoding
 from edgewire.mqtt.filters import filter_matches
 
 _KNOWN_TOPICS = 100_000
@@ -60,11 +61,26 @@ def _split(message: SpooledMessage, split: Split) -> list[SpooledMessage]:
 def make_splitter(subscriptions: Iterable[SubscriptionConfig]) -> ReadingSplitter | None:
     """Return what splits the messages of these subscriptions; None where each message is one reading."""
     formats = [
-        (config.plain_filter, _split_of(config.make_decoder()))
+        (config.plain_filter, _encoded(_split_of(config.make_decoder()), find_encoding(config.encoding)))
         for config in subscriptions
         if config.format != NATIVE_FORMAT
     ]
     return ReadingSplitter(formats) if any(split is not None for _, split in formats) else None
+
+
+def _encoded(split: Split | None, encoding: Encoding | None) -> Split | None:
+    """Return what splits payloads that are in another encoding than JSON, as its parts are then."""
+    if split is None or encoding is None:
+        return split
+
+    def found(topic: str, payload: bytes) -> list[bytes]:
+        try:
+            parts = split(topic, encoding.to_json(payload))
+        except DialectError:
+            return [payload]  # which is told when it is decoded
+        return [payload] if len(parts) < 2 else [encoding.from_json(part) for part in parts]
+
+    return found
 
 
 def _split_of(decoder: DialectDecoder | None) -> Split | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bridge.message.config import RAW_FORMAT, SubscriptionConfig
+from bridge.message.config import NATIVE_FORMAT, RAW_FORMAT, SubscriptionConfig
 from bridge.message.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.message.event import TopicInfo
 from bridge.message.foreign import DeviceCounters, ForeignDecoder, OnDescribed, foreign_decoders
@@ -20,8 +20,10 @@ from bridge.routing.validation import PayloadValidator
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
+from edgewire.dialects.base import DialectError
+from edgewire.dialects.encodings import Encoding, find_encoding
 from edgewire.errors import ConfigError
-from edgewire.messages import ACCEPTED, ContractError
+from edgewire.messages import ACCEPTED, Channel, ContractError
 from edgewire.messages.declared import open_contract
 from edgewire.mqtt.filters import covers, filter_matches, overlap
 
@@ -38,6 +40,8 @@ class _TopicRoutes:
 
     info: TopicInfo
     candidates: tuple[Route, ...]
+    encoding: Encoding | None = None
+    """Of its payloads; None for JSON."""
 
 
 class _DropAll(NamedTuple):
@@ -66,6 +70,11 @@ class RouteTable:
         self._topics: dict[str, _TopicRoutes | ForeignDecoder | str | _DropAll] = {}
         self._foreign = foreign_decoders(subscriptions)
         self._foreign_routes: dict[tuple[str, TopicInfo], tuple[Route, ...]] = {}
+        self._encodings = [
+            (one.plain_filter, find_encoding(one.encoding)) for one in subscriptions if one.format == NATIVE_FORMAT
+        ]
+        self._counters: DeviceCounters | None = None
+        self._counted = 0  # the newest message in another encoding that they were told of
         self._last_invalid = 0  # the newest message counted as invalid: each sink that is behind asks again
 
     def restore(
@@ -86,6 +95,7 @@ class RouteTable:
 
     def tell_counters(self, counters: DeviceCounters) -> None:
         """Tell of the numbers and times that devices of other formats give their messages."""
+        self._counters = counters
         for decoder in self._foreign:
             decoder.counters = counters
 
@@ -118,14 +128,21 @@ class RouteTable:
             return Unroutable(message, known)
         if isinstance(known, _DropAll):
             return Dropped(message, known.rule)
-        info = known.info
+        info, body = known.info, None
         try:
-            device_id, message_id, timestamp, fields = self._decode_message(info, message.payload)
-        except UndecodableMessage as error:
+            if known.encoding is not None:
+                body = known.encoding.to_json(message.payload)
+            device_id, message_id, timestamp, fields = self._decode_message(info, body or message.payload)
+        except (UndecodableMessage, DialectError) as error:
             return Unroutable(message, str(error))
+        if body is not None and self._counters is not None and message.id > self._counted:
+            # Whoever looks for the numbers of a payload as it comes finds them in JSON alone.
+            self._counted = message.id
+            self._counters.observe_number(device_id, fields["boot"], fields["seq"])
         for route in known.candidates:
             if not route.match or route.matches(fields):
                 event = RoutedEvent(message, info, device_id, message_id, timestamp, route)
+                event.decoded_body = body
                 if message.properties is not None:
                     event.expires_ms = expires_ms(message.properties, message.received_ms)
                 return self._apply_rules(event, fields) if route.has_rules else event
@@ -205,7 +222,13 @@ class RouteTable:
             return str(error)
         if not candidates:
             return f"no route for topic '{text}'"
-        return _TopicRoutes(info, candidates)
+        return _TopicRoutes(info, candidates, self._encoding_of(text, info))
+
+    def _encoding_of(self, topic: str, info: TopicInfo) -> Encoding | None:
+        """Return the encoding of the payloads of a topic: that of the first subscription which brings them."""
+        if info.topic.channel not in (Channel.TELEMETRY, Channel.EVENT):
+            return None
+        return next((encoding for one, encoding in self._encodings if filter_matches(one, topic)), None)
 
 
 def contract_routes(kinds: Collection[str] = ()) -> tuple[RouteConfig, ...]:

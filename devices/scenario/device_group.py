@@ -42,9 +42,10 @@ from edgewire.config import Config, DurationMs, SizeBytes, duration_ms, duration
 from edgewire.config_errors import located_error, nested_error, text_matching
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder
+from edgewire.dialects.encodings import EncodingName, encoding_fault
 from edgewire.dialects.esphome import EsphomeEncoder
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery
-from edgewire.dialects.payload_template import braced_names
+from edgewire.dialects.payload_template import braced_names, is_bare
 from edgewire.dialects.reading_lists import MAX_READINGS
 from edgewire.dialects.registry import DIALECTS
 from edgewire.dialects.topic_check import MAX_TOPIC_BYTES, level_fault, shown_topic, text_fault
@@ -163,6 +164,9 @@ class DeviceGroup(Config):
     `plant/{site}/{id}/state`."""
     payload: Any = None
     """What is said at each reading: names of fields stand for their values; see your-own-format.md."""
+    encoding: EncodingName = "json"
+    """Of readings and events, in the message contract and in formats of your own: `json`, `cbor` or `msgpack`; see
+    your-own-format.md. Its subscription in the bridge says the same."""
     retain: bool = False
     """Of your own format: whether the broker keeps the last message."""
     pad_to: SizeBytes = Field(default=0, ge=0, le=268_435_455)
@@ -432,6 +436,7 @@ class DeviceGroup(Config):
         for name in ("retain", "pad_to", "properties"):
             if name in self.model_fields_set and self.topic is None:
                 raise located_error((name,), "is of a format of your own: it needs topic and payload beside it")
+        self._check_encoding()
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -477,6 +482,22 @@ class DeviceGroup(Config):
             raise located_error(
                 ("topic" if self.topic else "messages",), said + "into the topic, or id into the payload"
             )
+
+    def _check_encoding(self) -> None:
+        """Refuse an encoding that could not be sent, or not be read."""
+        if self.encoding == "json":
+            return
+        fault = encoding_fault(self.encoding)
+        if self.dialect_name != NATIVE_DIALECT:
+            fault = f"{self.dialect_name} has an encoding of its own: leave this out"
+        elif self.discovery is not None:
+            fault = "Home Assistant finds values by their place in JSON: leave this out, or discovery"
+        elif self.pad_to or any(one.pad_to for one in (*self.messages, *self.events)):
+            fault = "pad_to puts spaces behind JSON: leave this out, or pad_to"
+        elif any(is_bare(one) for one in (self.payload, *(one.payload for one in (*self.messages, *self.events)))):
+            fault = "is of objects and lists: a bare value is written as text; write {value: FIELD}, or leave it out"
+        if fault:
+            raise located_error(("encoding",), fault)
 
     def _check_part(self, place: PartPlace) -> None:
         """Refuse what a part of a device cannot say."""

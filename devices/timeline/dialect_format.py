@@ -27,6 +27,7 @@ from edgewire.dialects.encoder import (
     Publication,
     SessionEncoder,
 )
+from edgewire.dialects.encodings import Encoding
 from edgewire.dialects.own_format import mapped_fields
 from edgewire.dialects.payload_template import (
     FieldPart,
@@ -59,8 +60,13 @@ class DialectFormat:
         names_of: Callable[[Device], DeviceNames],
         vitals: Vitals,
         decoder: DialectDecoder | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
-        """Take what stands for the names in braces from `names_of`; `decoder` reads the dialect, where it is one."""
+        """Take what stands for the names in braces from `names_of`; `decoder` reads the dialect, where it is one.
+
+        A format of the user's own may be sent in an `encoding`.
+        """
+        self._encoding = encoding
         self._encoder = encoder
         self._names_of = names_of
         self._vitals = vitals
@@ -87,7 +93,7 @@ class DialectFormat:
         numbered = {
             part.address: sum(one.is_numbered for one in parts) for parts in self._parts.values() for part in parts
         }
-        self.options = tuple(_options(message, numbered[at]) for at, message in enumerate(self._addresses))
+        self.options = tuple(_options(message, numbered[at], encoding) for at, message in enumerate(self._addresses))
         self.leaves_out = any(message.needs for message in self._addresses) or any(
             not self._compiled.get(message.channel) for message in CONTRACT[kind].messages
         )
@@ -189,7 +195,8 @@ class DialectFormat:
         if path is None:
             return None
         try:
-            return value_at(read_json(payload, lenient=True), path)
+            read = payload if self._encoding is None else self._encoding.to_json(payload)
+            return value_at(read_json(read, lenient=True), path)
         except DialectError:
             return None
 
@@ -302,6 +309,6 @@ def _boot_path(message: MessageTemplate, known: Collection[str]) -> Path | None:
     return next((field.path for field in mapped_fields(message.payload, known) if field.name == "boot"), None)
 
 
-def _options(message: MessageTemplate, per_reading: int) -> PublishOptions:
+def _options(message: MessageTemplate, per_reading: int, encoding: Encoding | None) -> PublishOptions:
     batch = BatchRule(message.batch, per_reading, message.pad_to) if message.batch else None
-    return PublishOptions(message.retain, dict(message.properties), batch, message.divide)
+    return PublishOptions(message.retain, dict(message.properties), batch, message.divide, encoding)

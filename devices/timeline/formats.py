@@ -19,6 +19,7 @@ from devices.timeline.gateway_format import (
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.wire_format import WireFormat
 from edgewire.dialects.encoder import AddressingEncoder, GatewayEncoder
+from edgewire.dialects.encodings import find_encoding
 
 USUAL_RSSI_DBM = -65.0
 """Of a radio of which nothing is said: good enough, as most are."""
@@ -28,7 +29,7 @@ def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
     """Return, by the `id` of the group, the formats of those that speak a dialect or their own, or have a discovery."""
     formats: dict[int, WireFormat] = {}
     for group in scenario.devices:
-        encoder = group.make_encoder()
+        encoder, encoding = group.make_encoder(), find_encoding(group.encoding)
         if encoder is not None:
             firmware = scenario.build(group).firmware
             vitals = Vitals(
@@ -37,7 +38,11 @@ def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
                 battery_life_ms=firmware.battery_life,
                 zone=ZoneInfo(group.timezone),
             )
-            formats[id(group)] = DialectFormat(group.kind, encoder, device_names, vitals, group.make_decoder())
+            formats[id(group)] = DialectFormat(
+                group.kind, encoder, device_names, vitals, group.make_decoder(), encoding
+            )
+        elif encoding is not None:
+            formats[id(group)] = NativeFormat.encoded(encoding)
         if (writer := group.make_discovery(encoder)) is not None:
             inner = formats.get(id(group), NativeFormat())
             told = None if group.gateway is None else group.gateway.availability

@@ -1,7 +1,7 @@
 """The native wire format: topics and payloads as `edgewire.messages` has them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -12,6 +12,7 @@ from devices.timeline.wire_format import CommandAnswer, CommandRequest, HeardMes
 from devices.world.random import Ints
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import Publication
+from edgewire.dialects.encodings import Encoding
 from edgewire.dialects.values import read_object
 from edgewire.messages import Channel, Topic
 from edgewire.messages.contract import DEVICE_CONTRACT
@@ -23,12 +24,25 @@ _TELEMETRY, _EVENT = (MessagePart(0, is_numbered=True),), (MessagePart(1, is_num
 
 
 class NativeFormat:
-    """The contract of `edgewire.messages`: `edge/{site}/{kind}/{device_id}/{channel}`, and flat JSON."""
+    """The contract of `edgewire.messages`: `edge/{site}/{kind}/{device_id}/{channel}`, and flat JSON.
 
-    options = None
+    Readings and events may be sent in another encoding; status, commands and results are JSON in any case.
+    """
+
+    options: Sequence[PublishOptions] | None = None
+    _encoding: Encoding | None = None
     leaves_out = False
     has_sessions = False
     shared_topics: tuple[str, ...] = ()
+
+    @classmethod
+    def encoded(cls, encoding: Encoding | None) -> Self:
+        """Return a format whose readings and events are sent in an encoding; None for JSON."""
+        made = cls()
+        if encoding is not None:
+            made._encoding = encoding
+            made.options = (PublishOptions(encoding=encoding),) * 2
+        return made
 
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
         """Return the one message that each row is."""
@@ -81,6 +95,8 @@ class NativeFormat:
     def read_heard(self, device: Device, topic: str, payload: bytes) -> HeardMessage:
         """Return what a status says of its sender, or a reading of its boot."""
         try:
+            if self._encoding is not None and topic != self._topic(device, Channel.STATUS):
+                payload = self._encoding.to_json(payload)
             fields = read_object(payload)
         except DialectError:
             return HeardMessage()

@@ -12,6 +12,7 @@ from devices.scenario.devices import Device
 from devices.timeline.table import Table
 from devices.world.random import Flags, Ints
 from edgewire.dialects.encoder import DialectSession, DividedPayload, Publication
+from edgewire.dialects.encodings import Encoding
 from edgewire.messages import Channel
 from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message, Properties, Version
@@ -36,15 +37,31 @@ class PublishOptions(NamedTuple):
     """How many readings a message says at once; its payloads are made of one each, and joined by `join_readings`."""
     divide: Callable[[bytes], DividedPayload | None] | None = None
     """As in `edgewire.dialects.encoder.MessageTemplate`."""
+    encoding: Encoding | None = None
+    """In which its payloads are sent, which are JSON until then; None where they are sent as they are."""
 
 
 def divide_payload(
     options: PublishOptions, payload: bytes, properties: Properties | None, version: Version
 ) -> tuple[bytes, Properties | None]:
     """Return payload and properties of a message as they are sent on a connection of this version of MQTT."""
+    if options.encoding is not None:
+        return _encoded(options.encoding, payload, properties, version)
     if options.divide is None or version is not Version.V5 or (found := options.divide(payload)) is None:
         return payload, properties
     return found.payload, cast("Properties", {**(properties or {}), **found.properties})
+
+
+def _encoded(
+    encoding: Encoding, payload: bytes, properties: Properties | None, version: Version
+) -> tuple[bytes, Properties | None]:
+    if version is Version.V5:
+        properties = {"content_type": encoding.content_type, **(properties or {})}
+    try:
+        return encoding.from_json(payload), properties
+    except ValueError:
+        # A fault has damaged it on its way: no reader of this encoding takes what it left.
+        return payload, properties
 
 
 class CommandRequest(NamedTuple):

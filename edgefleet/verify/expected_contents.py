@@ -228,7 +228,9 @@ class _Part:
         assert decoders is not None
         topic = self._topics_of(spoken)[spoken.address]
         try:
-            event = decoders.of(spoken.address).decode_event(_message(topic, spoken.payload, spoken.due_ms))
+            event = decoders.of(spoken.address).decode_event(
+                _message(topic, self._as_sent(spoken, decoders), spoken.due_ms)
+            )
         except UndecodableMessage as error:
             self.dead_letters[str(error)] += 1
             raise
@@ -236,6 +238,14 @@ class _Part:
             self.left_out[event] += 1
             return None
         return _read(event)
+
+    def _as_sent(self, spoken: _Spoken, decoders: "_Decoders | BridgeRules") -> bytes:
+        """Return a payload as whoever decodes it has it: a bridge in the encoding in which it is sent."""
+        options = self.timeline.wire_format(spoken.position).options
+        encoding = None if options is None else options[spoken.address].encoding
+        if encoding is None or not isinstance(decoders, BridgeRules):
+            return spoken.payload
+        return encoding.from_json(spoken.payload)
 
     def _topics_of(self, spoken: _Spoken) -> Sequence[str]:
         """Return the topics of a device as it was called when it said something."""

@@ -60,6 +60,13 @@ def _field_of(node: Any, where: str, names: frozenset[str]) -> MappedField | Non
     return None
 
 
+def is_bare(payload: Any) -> bool:
+    """Return whether a payload is one value alone, without an object or a list around it."""
+    if isinstance(payload, dict):
+        return bool(payload) and payload.keys() <= LEAF_KEYS
+    return payload is not None and not isinstance(payload, list)
+
+
 def _never_left_out(field: MappedField, where: str) -> MappedField:
     """Return a field that stands under no key. Raises `ValueError` for one whose key could be left out."""
     if field.is_optional:
