@@ -201,6 +201,11 @@ class BridgeConfig(_Sinks):
         return tuple(one for one in self.subscriptions if isinstance(one, SubscriptionConfig))
 
     @property
+    def host_id(self) -> str | None:
+        """Return as which host application of Sparkplug it tells that it is there; None where it does not."""
+        return next((one.host_id for one in self.formats if one.host_id is not None), None)
+
+    @property
     def shared(self) -> bool:
         """Return whether other bridges share a subscription with this one, so that each gets a part of its messages."""
         return any(map(is_shared, self.filters))
@@ -239,6 +244,14 @@ class BridgeConfig(_Sinks):
     def _retained_come(self) -> Self:
         if self.mqtt.retained == "always" and all(map(is_shared, self.filters)):
             raise located_error(("mqtt", "retained"), "is 'always', but a shared subscription gets none of them")
+        return self
+
+    @model_validator(mode="after")
+    def _is_one_host(self) -> Self:
+        for number, one in enumerate(self.subscriptions):
+            if isinstance(one, SubscriptionConfig) and one.host_id not in (None, self.host_id):
+                said = f"host_id '{one.host_id}' is another than '{self.host_id}', and the bridge is one host"
+                raise located_error(("subscriptions", number, "decode"), f"{said}: write the same, or leave it out")
         return self
 
     @model_validator(mode="after")

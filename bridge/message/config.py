@@ -12,10 +12,11 @@ from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encodings import EncodingName, encoding_fault
 from edgewire.dialects.own_format import OwnFormat, OwnFormatDecoder
 from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.sparkplug import NAMESPACE, state_topic
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.messages.base import DEVICE_ID, NAME_WORDS
 from edgewire.mqtt.errors import Unsendable
-from edgewire.mqtt.filters import check_filter, is_shared, overlap
+from edgewire.mqtt.filters import check_filter, filter_matches, is_shared, overlap
 
 NATIVE_FORMAT = "edgefleet"
 """The format of the message contract."""
@@ -93,6 +94,10 @@ class SubscriptionConfig(Config):
         if is_shared(self.filter) and getattr(decoder, "has_births", False):
             said = "is shared, and of it each member gets a part: births would come to one, and their data to another"
             raise located_error(("filter",), f"{said}; leave the share of '{self.filter}' out")
+        if self.host_id is not None and not filter_matches(self.plain_filter, state := state_topic(self.host_id)):
+            said = f"a host hears what is said of itself, and '{self.filter}' does not bring '{state}'"
+            told = f"write {NAMESPACE}/#, or have host_id in a subscription of that topic"
+            raise located_error(("filter",), f"{said}: {told}")
         # Of a dialect it is a warning: its filters are of what is known of its devices.
         if isinstance(decoder, OwnFormatDecoder) and not any(
             overlap(self.plain_filter, one) for one in decoder.filters
@@ -112,6 +117,12 @@ class SubscriptionConfig(Config):
     def zone(self) -> ZoneInfo | None:
         """Return the zone of local times."""
         return ZoneInfo(self.timezone) if self.timezone else None
+
+    @property
+    def host_id(self) -> str | None:
+        """Return as which host application of Sparkplug the bridge tells that it is there; None where it does not."""
+        found: str | None = getattr(self.make_decoder(), "host_id", None)
+        return found
 
     @property
     def plain_filter(self) -> str:

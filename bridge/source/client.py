@@ -8,12 +8,14 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from bridge.config import BridgeConfig
 from bridge.message.reading_splitter import make_splitter
 from bridge.metrics import BridgeMetrics
 from bridge.source.advice import expiry_warning, password_warning, subscription_warnings
+from bridge.source.host_state import STATE_TOKEN, HostState
 from bridge.source.receiver import Receiver
 from bridge.source.sessions import (
     dialling,
@@ -36,10 +38,12 @@ from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link import BrokerRefused, BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import (
     FAILURE,
+    Acknowledged,
     Connected,
     ConnectionLost,
     Event,
     Message,
+    PublishRefused,
     ServerDisconnected,
     Session,
     SessionNotConnected,
@@ -48,6 +52,7 @@ from edgewire.mqtt import (
     Unsendable,
     Unsubscribed,
     Version,
+    WindowFull,
     reason_name,
 )
 
@@ -159,6 +164,7 @@ class MqttSource:
         self._broker = config.brokers[0]
         self._tls = renewed_tls(config)
         self._session = Session(session_config(config))
+        self._host_state = None if config.host_id is None else HostState(config.host_id, self._clock)
         self._receiver.receive_maximum = config.mqtt.receive_maximum
         self._note_subscriptions(config)
 
@@ -243,6 +249,9 @@ class MqttSource:
             if self._state not in _DRAINING:
                 await self._subscriptions.add(effective_filters(self._config))
             self._is_dialling = True
+            if self._host_state is not None:
+                self._session.withdraw_inflight(STATE_TOKEN)
+                self._session.config = replace(self._session.config, will=self._host_state.begin_connect())
             try:
                 link = await connect_link(
                     self._broker,
@@ -281,6 +290,7 @@ class MqttSource:
     async def close(self) -> None:
         """Say DISCONNECT. The broker keeps the session."""
         if self._link:
+            self._tell_departure(self._link)
             await close_and_wait(self._link)
 
     def on_commit(self) -> None:
@@ -361,6 +371,9 @@ class MqttSource:
         messages = [event for event in events if type(event) is Message]
         if messages:
             self._receiver.on_messages(link, messages)
+            host = self._host_state
+            if host is not None and any(host.is_denied_by(one.topic, one.payload) for one in messages):
+                self._tell_presence(link)
         if len(messages) < len(events):
             for event in events:
                 self._on_event(link, event)
@@ -375,6 +388,8 @@ class MqttSource:
                     answer.set_result(codes)
                 elif packet_id == self._subscribe_id:
                     self._on_subscribed(link, codes)
+            case Acknowledged(reason_code=code, token=token) if token == STATE_TOKEN and code >= FAILURE:
+                self._note_unheard(reason_name(code))
             case ServerDisconnected(code=code, reason=reason):
                 log.warning("the broker disconnects us", reason=reason)
                 if code == _SESSION_TAKEN_OVER and not self._watcher.on_taken_over():
@@ -442,8 +457,40 @@ class MqttSource:
             self._metrics.reconnects.inc()
         self._connections += 1
         self._watcher.on_change()
+        self._tell_presence(link)
         log.info("subscribed", broker=str(self._broker), topics=[one.filter for one in self._requested])
         self._receiver.apply_backpressure(link)
+
+    # -- what it says of itself, as a host application of Sparkplug
+
+    def _tell_presence(self, link: Link) -> None:
+        if (host := self._host_state) is not None:
+            host.is_told = self._tell_state(link, host, host.birth())
+
+    def _tell_departure(self, link: Link) -> None:
+        """Say that it goes, before DISCONNECT has the broker forget the will."""
+        if (host := self._host_state) is not None and host.is_told:
+            host.is_told = False
+            self._tell_state(link, host, host.death())
+
+    def _tell_state(self, link: Link, host: HostState, payload: bytes) -> bool:
+        """Return whether the state has left: its window is that of this connection, which publishes little else."""
+        try:
+            link.publish(host.topic, payload, qos=1, retain=True, token=STATE_TOKEN)
+        except SessionNotConnected:
+            return False
+        except (PublishRefused, WindowFull) as error:
+            self._note_unheard(str(error))
+            return False
+        return True
+
+    def _note_unheard(self, reason: str) -> None:
+        """Warn that nodes which wait for this host do not hear of it."""
+        log.warning(
+            "the broker does not take the state of the Sparkplug host: nodes that wait for it say nothing",
+            topic=self._host_state.topic if self._host_state is not None else None,
+            reason=reason,
+        )
 
     def _refuse(self, link: Link, problem: str) -> None:
         self._report_problem(problem)
@@ -521,6 +568,8 @@ class MqttSource:
         await self._spool.wait_idle()
         self._step(SourceTrigger.RENEW)  # the connection may have been lost and made again meanwhile
         link, self._link = self._link, None  # its end is no news
+        if link:
+            self._tell_departure(link)
         self._use_config(config)
         self.last_error = "the connection is being renewed with other settings"
         if link:
@@ -598,4 +647,4 @@ def _connection_settings(config: BridgeConfig) -> tuple[object, ...]:
     """Return everything that only another connection can change."""
     mqtt = config.mqtt
     tls = mqtt.ca_file, mqtt.certificate, mqtt.key, mqtt.insecure, mqtt.alpn, mqtt.websocket
-    return config.broker, session_config(config), tls
+    return config.broker, session_config(config), tls, config.host_id

@@ -77,6 +77,7 @@ def acl_file(
     lines += [f"pattern {access} {topic}" for access, topic in (*_CONTRACT, *patterns)]
     for user in readers:
         lines += ["", f"user {user}", *_topics("read", services.reads), "topic read $SYS/#", f"topic write {user}/#"]
+        lines += _topics("write", services.requests)
     for user in operators:
         lines += ["", f"user {user}", *_topics("read", services.reads), "topic read $SYS/#"]
         lines += [*_topics("write", services.commands)]

@@ -14,10 +14,12 @@ from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Gateway, all_devices, login_name
 from devices.scenario.identity_table import Login, read_logins
 from devices.scenario.scenario import Scenario
+from devices.scenario.speech import dialect_decoder
 from devices.timeline.formats import make_gateway_format, make_wire_formats
 from devices.timeline.gateway_format import as_device
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.wire_format import WireFormat
+from edgewire.dialects.base import DialectDecoder
 from edgewire.dialects.registry import DIALECTS
 from edgewire.errors import ConfigError
 from edgewire.messages import Channel
@@ -70,6 +72,8 @@ class ServiceRights:
     """Of both."""
     commands: tuple[str, ...] = (f"{ROOT}/+/+/+/{Channel.CMD.value}",)
     """What operators may write."""
+    requests: tuple[str, ...] = ()
+    """What the bridge may write, as it asks devices for something, or tells them that it is there."""
 
 
 def fleet_accounts(scenario: Scenario) -> list[Account]:
@@ -111,7 +115,7 @@ def contract_ids(accounts: Iterable[Account]) -> dict[str, str]:
 def service_rights(scenario: Scenario) -> ServiceRights:
     """Return what the bridge has to read of a fleet, and where its commands go."""
     formats = make_wire_formats(scenario)
-    reads, commands = [f"{ROOT}/#"], list(ServiceRights().commands)
+    reads, commands, requests = [f"{ROOT}/#"], list(ServiceRights().commands), list(ServiceRights().requests)
     for group in scenario.devices:
         wire_format = formats.get(id(group))
         if wire_format is None:
@@ -119,7 +123,8 @@ def service_rights(scenario: Scenario) -> ServiceRights:
         found = _general_rights(group, scenario, wire_format)
         reads += [*_decoded(group), *found.writes, *_answered(group)]
         commands += (one for one in found.reads if one not in wire_format.shared_topics)
-    return ServiceRights(_widest(reads), _widest(commands))
+        requests += getattr(_decoder_of(group), "request_filters", ())
+    return ServiceRights(_widest(reads), _widest(commands), _widest(requests))
 
 
 def device_rights(device: Device, group: DeviceGroup, scenario: Scenario, wire_format: WireFormat) -> TopicRights:
@@ -195,12 +200,12 @@ def _general(one: str, other: str) -> str:
 
 def _decoded(group: DeviceGroup) -> Sequence[str]:
     """Return the filters of all that a bridge may be told to decode of such devices, real ones among them."""
-    dialect = DIALECTS.get(group.dialect_name)
-    if dialect is not None:
-        options = {} if isinstance(group.dialect, str) else {**group.dialect}
-        options.pop("dialect", None)
-        return dialect.decoder(dialect.options.model_validate(options)).filters
-    return ()
+    decoder = _decoder_of(group)
+    return () if decoder is None else decoder.filters
+
+
+def _decoder_of(group: DeviceGroup) -> DialectDecoder | None:
+    return dialect_decoder(group.dialect) if group.dialect_name in DIALECTS else None
 
 
 def _widest(filters: Iterable[str]) -> tuple[str, ...]:

@@ -54,12 +54,17 @@ class SparkplugOptions(Config):
     rebirth: bool = True
     """Whether the bridge asks a node for its births, by `NCMD`, where it has none or something is missing."""
     host_id: _Level | None = None
-    """Of emulated nodes: the primary host that they wait for, without which they say nothing; without it they wait for
-    none."""
+    """The host application: as which the bridge tells by `STATE` that it is there, and for which emulated nodes wait as
+    their primary host. Without it the bridge tells nothing, and nodes wait for none."""
     group: _Level = "{site}"
     """Of emulated nodes: the Group ID. With names in braces: `{site}`, `{kind}`."""
     aliases: bool = True
     """Whether data of emulated nodes has numbers in the place of names."""
+
+
+def state_topic(host_id: str) -> str:
+    """Return where a host application tells that it is there, as 3.0 has it."""
+    return f"{NAMESPACE}/STATE/{host_id}"
 
 
 class SparkplugTopic(NamedTuple):
@@ -122,7 +127,15 @@ class SparkplugDecoder:
     """A bridge names metrics by the births, see `bridge.message.sparkplug_births`."""
 
     def __init__(self, options: SparkplugOptions | None = None) -> None:
-        self.asks_rebirth = (options or SparkplugOptions()).rebirth
+        given = options or SparkplugOptions()
+        self.asks_rebirth = given.rebirth
+        self.host_id = given.host_id
+        """As which host application a bridge tells that it is there; None where it does not."""
+        self.request_filters = (
+            *((f"{NAMESPACE}/+/NCMD/+",) if given.rebirth else ()),
+            *(() if given.host_id is None else (state_topic(given.host_id),)),
+        )
+        """Where a bridge publishes: it asks nodes for their births, and tells that it is there."""
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""

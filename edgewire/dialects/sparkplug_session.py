@@ -18,6 +18,7 @@ from edgewire.dialects.sparkplug import (
     SparkplugTopic,
     is_control,
     parse_topic,
+    state_topic,
 )
 from edgewire.dialects.sparkplug_payload import (
     SparkplugMetric,
@@ -63,7 +64,7 @@ STATE_OUTDATED = "state of a Sparkplug host with an older timestamp than the one
 
 def host_topics(host_id: str | None) -> tuple[str, ...]:
     """Return where a host application tells that it is there: as 3.0 has it, and as 2.2 had it."""
-    return () if host_id is None else (f"{NAMESPACE}/STATE/{host_id}", f"STATE/{host_id}")
+    return () if host_id is None else (state_topic(host_id), f"STATE/{host_id}")
 
 
 class SparkplugSession:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import ValidationError
 
 from bridge.check import preview_route
@@ -142,6 +143,62 @@ async def test_a_node_is_read_by_name_over_a_restart_and_asked_for_its_births(
     bodies = [orjson.loads(line) for _, _, body in ingest.requests for line in body.splitlines()]
     assert [one.get("other") for one in bodies] == [None, {"historical": True}, None, None]
     assert {one["source"]["name"] for one in bodies} == {f"{group}/N/D"}
+
+
+@pytest.mark.services
+@pytest.mark.slow
+async def test_the_bridge_tells_nodes_that_it_is_there_and_contradicts_a_will_that_comes_late(
+    mosquitto: ManagedProcess, tmp_path: Path
+) -> None:
+    host = f"h{secrets.token_hex(4)}"
+    topic = f"spBv1.0/STATE/{host}"
+    decode = {"dialect": "sparkplug", "host_id": host}
+    settings: dict[str, Any] = {"subscriptions": [{"filter": f"spBv1.0/{host}/#", "decode": "sparkplug"},
+                                                  {"filter": topic, "decode": decode}]}  # fmt: skip
+    heard: list[tuple[dict[str, Any], int, bool]] = []
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.on_message = lambda _client, _data, one: heard.append((orjson.loads(one.payload), one.qos, one.retain))
+    address, _, port = mosquitto.url.removeprefix("mqtt://").rpartition(":")
+    client.connect(address, int(port))
+    client.loop_start()
+    client.subscribe(topic, options=SubscribeOptions(qos=1, retainAsPublished=True))
+    try:
+        async with ingest_stub() as ingest:
+            async with staged(mosquitto.url, tmp_path, ingest, site=host, **settings) as stage:
+                await eventually(lambda: len(heard) == 1, "its birth")
+                born = heard[0][0]["timestamp"]
+                client.publish(topic, orjson.dumps({"online": False, "timestamp": born}), qos=1, retain=True)
+                await eventually(lambda: len(heard) == 3, "it says again that it is there")
+            await eventually(lambda: len(heard) == 4, "its death")
+            assert [one["online"] for one, _, _ in heard] == [True, False, True, False]
+            assert [one["timestamp"] for one, _, _ in heard[:3]] == [born] * 3
+            assert heard[3][0]["timestamp"] > born
+            assert {(qos, retain) for _, qos, retain in heard} == {(1, True)}
+            assert dead_letters(stage) == []
+            async with staged(mosquitto.url, tmp_path, ingest, site=host, **settings) as stage:
+                # What is retained of the time before is nothing to contradict, or only once.
+                await eventually(lambda: len(heard) >= 5, "its birth")
+                assert heard[4][0]["online"] is True
+                assert heard[4][0]["timestamp"] > born
+                count = len(heard)
+                assert stage.source._link is not None
+                stage.source._link.drop()
+                await eventually(lambda: len(heard) >= count + 2, "the will, and the birth on the next connection")
+                will, again = heard[-2][0], heard[-1][0]
+                assert (will["online"], again["online"]) == (False, True)
+                assert will["timestamp"] == heard[4][0]["timestamp"] <= again["timestamp"]
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_a_host_that_would_not_hear_of_itself_is_refused_and_so_are_two() -> None:
+    decode = {"dialect": "sparkplug", "host_id": "scada"}
+    with pytest.raises(ValidationError, match=r"does not bring 'spBv1\.0/STATE/scada': write spBv1\.0/#"):
+        SubscriptionConfig(filter="spBv1.0/plant/#", decode=decode)
+    both = [{"filter": f"spBv1.0/STATE/{one}", "decode": {"dialect": "sparkplug", "host_id": one}} for one in "ab"]
+    with pytest.raises(ValidationError, match="host_id 'b' is another than 'a', and the bridge is one host"):
+        BridgeConfig.model_validate({"subscriptions": both, "http": {"url": "http://ingest"}})
 
 
 def test_a_share_of_a_subscription_is_refused() -> None:

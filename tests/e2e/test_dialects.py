@@ -51,7 +51,7 @@ GROUPS: dict[str, dict[str, Any]] = {
     "shadow": {"kind": "bme280", "dialect": {"dialect": "aws-iot", "readings": "shadow", "shadow": "air"}},
     "thingsboard": {"kind": "traffic", "dialect": {"dialect": "thingsboard", "prefix": "{id}/"}},
     "tbgateway": {"kind": "bme280", "dialect": "thingsboard", "gateway": {"count": 1, "id": "tb-gateway-{n}"}},
-    "sparkplug": {"kind": "bme280", "dialect": "sparkplug", "qos": 0},
+    "sparkplug": {"kind": "bme280", "dialect": {"dialect": "sparkplug", "host_id": "bridge"}, "qos": 0},
     "edge": {
         "kind": "people",
         "dialect": {"dialect": "sparkplug", "aliases": False},
@@ -91,7 +91,7 @@ SUBSCRIPTIONS: list[Any] = [
     {"filter": "v1/gateway/#", "decode": "thingsboard"},
     {"filter": "dt/#", "decode": {"dialect": "aws-iot", "topic": "dt/{id}/up"}},
     {"filter": "$aws/things/+/shadow/#", "decode": "aws-iot"},
-    {"filter": "spBv1.0/#", "decode": "sparkplug"},
+    {"filter": "spBv1.0/#", "decode": {"dialect": "sparkplug", "host_id": "bridge"}},
 ]
 
 

@@ -95,6 +95,19 @@ def test_what_many_may_by_their_names_is_one_line() -> None:
     assert "topic read cmnd/tasmotas/#" in lines[lines.index("user t-2") :]
 
 
+def test_the_bridge_may_ask_nodes_of_sparkplug_for_their_births_and_tell_its_state() -> None:
+    groups = [{"dialect": {"dialect": "sparkplug", "host_id": "scada"}}, {"dialect": {"dialect": "sparkplug"}}]
+    lines = acl_file(["bridge"], ["person"], [], service_rights(scenario(*groups))).splitlines()
+    bridge = lines[lines.index("user bridge") : lines.index("user person")]
+    written = [line for line in bridge if line.startswith("topic write")]
+    assert written == [
+        "topic write bridge/#", "topic write spBv1.0/+/NCMD/+", "topic write spBv1.0/STATE/scada",
+    ]  # fmt: skip
+    assert "topic write spBv1.0/+/NCMD/+" in lines[lines.index("user person") :]
+    without = service_rights(scenario({"dialect": {"dialect": "sparkplug", "rebirth": False}}))
+    assert without.requests == service_rights(scenario(OWN)).requests == ()
+
+
 def test_a_name_that_is_a_level_of_others_topics_makes_no_pattern() -> None:
     rights = [TopicRights((f"{place}/{name}/{place}",)) for place, name in (("q", "a"), ("q", "b"), ("b", "q"))]
     found = [Account(name, rights=one) for name, one in zip("abq", rights, strict=True)]
