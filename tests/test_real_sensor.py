@@ -39,7 +39,7 @@ def test_it_takes_an_emulated_devices_place(
     judge.loop_start()
 
     here = Population(np.array([1], dtype=np.uint64), np.array([0]), np.array([10_000]), np.array([0]))
-    world = World.build(7, [Site(name="riverside", latitude=48, longitude=2)])
+    world = World.build(7, [Site(name="riverside", latitude=48, longitude=2)], version=2)
     chip = Bme280Registers.for_device(Bme280Sensor(Bme280Settings(), here), world, 0, lambda: time.time() * 1000)
     sleep, slept = time.sleep, []
 

@@ -17,9 +17,9 @@ from edgewire.clock import parse_ms
 ADDRESS, CTRL_HUM, CTRL_MEAS, CONFIG, ID = 0x76, 0xF2, 0xF4, 0xF5, 0xD0
 
 
-@pytest.fixture
-def bus() -> EmulatedBus:
-    world = World.build(7, [Site(name="a", latitude=48, longitude=2)])
+@pytest.fixture(params=[1, 2])
+def bus(request: pytest.FixtureRequest) -> EmulatedBus:
+    world = World.build(7, [Site(name="a", latitude=48, longitude=2)], version=request.param)
     here = Population(np.arange(1).astype(np.uint64), np.array([0]), np.array([10_000]), np.array([0]))
     sensor = Bme280Sensor(Bme280Settings(), here)
     now_ms = float(parse_ms("2026-03-02T12:00:00Z"))

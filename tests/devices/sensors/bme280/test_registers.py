@@ -24,9 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:Depreca
 class Bench:
     """One chip on a bus, and a clock that only the test and the driver's sleeps move."""
 
-    def __init__(self, **chip: object) -> None:
+    def __init__(self, version: int = 2, **chip: object) -> None:
         self.now_ms = float(START_MS)
-        self.world = World.build(7, [Site(name="a", latitude=48, longitude=2)])
+        self.world = World.build(7, [Site(name="a", latitude=48, longitude=2)], version=version)
         keys = np.arange(3).astype(np.uint64)
         here = Population(keys, np.zeros(3, dtype=np.int64), np.full(3, 10_000), np.arange(3))
         self.sensor = Bme280Sensor(Bme280Settings(decimals=6, **chip), here)
@@ -46,16 +46,17 @@ class Bench:
         return self.bus.read_byte_data(ADDRESS, STATUS)
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+@pytest.fixture(params=[1, 2])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return Bench(request.param)
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(("code", "times"), [(1, 1), (3, 4), (5, 16)])
 def test_the_real_driver_reads_what_the_sensor_publishes(
-    code: int, times: int, monkeypatch: pytest.MonkeyPatch
+    code: int, times: int, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(oversampling_t=times, oversampling_p=times, oversampling_h=times, profile="outdoor")
+    bench = Bench(version, oversampling_t=times, oversampling_p=times, oversampling_h=times, profile="outdoor")
     monkeypatch.setattr(bme280.time, "sleep", bench.sleep)
     params = bme280.load_calibration_params(bench.bus, ADDRESS)
     for _ in range(30):
