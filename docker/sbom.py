@@ -2,8 +2,8 @@
 
 python docker/sbom.py build/sbom.cdx.json
 
-Of the packages that are installed beside this Python it takes those that docker/Dockerfile asks for, and what these need;
-ends with 1 where one has no licence that `ALLOWED` names.
+Of the packages that are installed beside this Python it takes those that docker/Dockerfile asks for, and what these
+need; ends with 1 where one has no licence that `ALLOWED` names.
 """
 
 import json
@@ -104,7 +104,7 @@ def licences(component: dict[str, Any]) -> list[str]:
 
 
 def is_allowed(component: dict[str, Any]) -> bool:
-    """Return whether one of its licences is allowed: of several entries, which say the same differently, one is enough."""
+    """Return whether one of its licences is allowed. Several entries say the same differently: one is enough."""
     allowed = ALLOWED | ALLOWED_FOR.get(canonicalize_name(component["name"]), set())
     return any(_is_met(expression, allowed) for expression in licences(component))
 
