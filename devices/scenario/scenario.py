@@ -76,9 +76,9 @@ class Scenario(ConfigFile):
     }
 
     seed: int = Field(default=0, ge=0, lt=2**63)
-    world: int = Field(default=1, ge=1, le=2)
+    world: int = Field(default=2, ge=1, le=2)
     """Which models the weather, roads and people are made by: the same seed gives other values in each. 1 is as of
-    versions before there was a choice, bit for bit; 2 is being built, and changes until it is the default."""
+    versions before there was a choice, bit for bit, and is kept for one release: see migrating.md."""
     broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
     """mqtt://HOST:PORT, mqtts://, ws:// or wss:// (with a path), or unix:///PATH, with user:password@ where the broker
     asks for it; see transports.md. A list of them: see
@@ -174,7 +174,7 @@ class Scenario(ConfigFile):
             raise located_error((key.rstrip(":"),), said)
         country = next((site.country for site in self.sites if site.country is not None), None)
         if country is not None and self.world < 2:
-            raise ValueError(f"sites: the first world has no public holidays: write world: 2 beside country: {country}")
+            raise ValueError(f"sites: world: 1 has no public holidays: leave it out, or country: {country}")
         for position, group in enumerate(self.devices):
             if group.kind not in self.kinds and KINDS.is_declared(group.kind):
                 said = f"'{group.kind}' {KINDS.unknown(group.kind, self.kinds)}"
@@ -213,15 +213,15 @@ class Scenario(ConfigFile):
         for position, site in enumerate(self.sites):
             if self.world == 1 and (site.snow or site.town_events):
                 key = "snow" if site.snow else "town_events"
-                said = "the first world has no rare days: write world: 2 at the top of the scenario"
+                said = "world: 1 has no rare days: leave it out, or these"
                 raise located_error(("sites", position, key), said)
             if self.world == 1 and site.climate not in PLAIN_CLIMATES:
                 name = site.climate if isinstance(site.climate, str) else "a table of normals"
-                said = f"{name} is of the second world: write world: 2 at the top of the scenario"
+                said = f"{name} is not of world: 1: leave that out, or write one of {', '.join(PLAIN_CLIMATES)}"
                 raise located_error(("sites", position, "climate"), said)
         for position, group in enumerate(self.devices):
             if self.world == 1 and KINDS[group.kind].rides_in_vehicle and group.settings.get("use") is not None:
-                said = "vehicles of the first world are all driven alike: leave it out, or world: 1"
+                said = "vehicles of world: 1 are all driven alike: leave that out, or use"
                 raise located_error(self._place(position, "settings", "use"), said)
         kinds = {group.kind for group in self.devices}
         batched = {group.kind for group in self.devices if group.batch is not None}

@@ -1,4 +1,4 @@
-"""The second world's weather (`world: 2`): planetary waves carry air masses, of which normals by month make a climate.
+"""The weather: planetary waves carry air masses, of which normals by month make a climate.
 
 Pressure is one field, and what blocks it for weeks. What is warm and moist runs ahead of a low and cold and dry air
 behind it, with changes that no pressure tells of on top. Cold air overtakes warm air, so that fronts come quicker than

@@ -151,7 +151,7 @@ def _east_of_seam(longitude: float) -> float:
 
 
 def _plain_name(site: Site) -> str:
-    assert isinstance(site.climate, str), "a scenario refuses tables of normals in the first world"
+    assert isinstance(site.climate, str), "a scenario refuses tables of normals with world: 1"
     return site.climate
 
 

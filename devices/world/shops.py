@@ -24,8 +24,9 @@ _BY_HOUR = np.array([_MON_THU] * 5 + [_SATURDAY, _SUNDAY])
 _WEEK = np.array([13.1, 13.1, 13.9, 14.9, 16.9, 15.5, 12.6]) * 7 / 100
 # Residual CV of the hours, same source: 0.06.
 _HOUR_EFFECT = 0.06
-# Day effects are independent 2.5 days apart: a correlation of about 0.69 with the next day's, as the source has it.
-_DAY_EFFECT_MS = 5 * DAY_MS // 2
+# Day effects are independent so long apart: with what the weather adds, a correlation of about 0.69 with the next
+# day's, as the source has it.
+_DAY_EFFECT_MS = {1: 5 * DAY_MS // 2, 2: 2 * DAY_MS}
 # Dwell: lognormal, median 15 min, sigma 0.89 (Euclid: 14.8 to 17.1 min, 0.89 to 0.92).
 _DWELL_MEDIAN_MS, _DWELL_SIGMA = 15 * 60_000, 0.89
 # Of those who would come in an hour of heavy rain a fifth stays away; by judgement. The day's total follows from the
@@ -88,7 +89,10 @@ class Shops:
         kept = np.array([world.is_holiday(np.full(len(days), site), days) for site in range(len(world.sites))])
         own = self._holiday_levels(days) != 1
         at_site = np.where(kept & ~own, at_site * self.holiday_level, at_site)
-        effect = np.exp(self.variation * smooth_noise(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS))
+        effect = np.exp(
+            self.variation
+            * smooth_noise(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS[world.version])
+        )
         mean = self.daily_customers * at_site[self.sites] * effect
         return poisson(hash_bits(world.seed, "shop/total", self.keys[:, None], days), mean)
 

@@ -69,7 +69,7 @@ class MonthNormals(Config):
 
 
 class MonthlyClimate(Config):
-    """A climate by a table of the site's own normals; with `world: 2`."""
+    """A climate by a table of the site's own normals."""
 
     monthly: tuple[MonthNormals, ...] = Field(min_length=12, max_length=12)
     """A CSV file with the columns `month`, `temperature_c`, `range_c`, `spread_c`, `humidity`, `pressure_hpa` (at sea
@@ -87,18 +87,17 @@ class Site(Config):
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     country: Annotated[str, AfterValidator(_known_country)] | None = None
     """Whose public holidays are kept, ISO 3166: `FR`, or with a part of the country, `US-NY`. It takes the package
-    `holidays`, and a scenario with `world: 2`; without it no day is a holiday."""
+    `holidays`; without it no day is a holiday."""
     coast: float = Field(default=0, ge=0, le=1)
-    """How much the sea is felt: 1 at its shore, where its breeze comes before noon, 0 some 30 km inland; with
-    `world: 2`."""
+    """How much the sea is felt: 1 at its shore, where its breeze comes before noon, 0 some 30 km inland."""
     snow: bool = False
     """Whether snow can lie on its roads, which slows traffic, and keeps vehicles and customers away: after what falls
-    while it freezes, by its weather. It takes a scenario with `world: 2`, and is labelled: docs/faults.md."""
+    while it freezes, by its weather. It is labelled: docs/faults.md."""
     town_events: float = Field(default=0, ge=0, le=100)
     """How many events in town a year has, such as matches and concerts, for which many come and leave by car and fill
-    the shops before. It takes a scenario with `world: 2`, and they are labelled."""
+    the shops before. They are labelled."""
     climate: Annotated[str, AfterValidator(_known_climate)] | MonthlyClimate = "temperate"
-    """What the weather outdoors is like: temperate, mediterranean, desert, tropical or subarctic; with `world: 2` also
+    """What the weather outdoors is like: temperate, mediterranean, desert, tropical or subarctic, or
     one of Köppen's classes Af, Aw, BWh, BSk, Csa, Csb, Cfa, Cfb, Dfb, Dfc and ET. Seasons are the south's in the
     south. `{monthly: FILE.csv}` is a table of your own."""
 
@@ -160,7 +159,7 @@ class World:
     """Numbers of the fleet's vehicles at each site, by the site's position in `sites`, ascending."""
     speed_boost: SpeedBoost | None = None
     """Who is in a burst of speeding when; None where nobody ever is."""
-    version: int = 1
+    version: int = 2
     """Which models it is made of, 1 or 2: `devices.world.components` has a table of them."""
     uses: Mapping[int, tuple[Ints, Ints]] = field(default_factory=dict)
     """Numbers of those vehicles at each site of which is said what they are driven for, ascending, and the position of
@@ -174,7 +173,7 @@ class World:
         vehicles: Mapping[int, str] | Iterable[tuple[int, str]] = (),
         *,
         everywhere: int = 0,
-        version: int = 1,
+        version: int = 2,
         uses: Mapping[tuple[int, str], VehicleUse] | None = None,
     ) -> "World":
         """Return a world with these sites; `vehicles` are numbers of vehicles, each with its site's name.

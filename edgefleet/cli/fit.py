@@ -30,8 +30,7 @@ def command(
 ) -> None:
     """Fit a climate to a year or more of real readings: means, ranges and spreads by month.
 
-    A site takes it as `climate: {monthly: FILE.csv}` with `world: 2`. Gaps are left out; ten days of each month are
-    needed.
+    A site takes it as `climate: {monthly: FILE.csv}`. Gaps are left out; ten days of each month are needed.
 
     Example: `edgefleet fit roof.csv --longitude 8.5 --altitude 410 --out climate.csv`
     """

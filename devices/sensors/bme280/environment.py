@@ -66,8 +66,8 @@ class RangeSettings(Config):
     weather_events: bool = True
     """Storms, fronts and clear spells that are felt in the readings, and named in `metadata`."""
     weather_event_chance: float = Field(default=0.01, ge=0, le=0.5)
-    """That an event begins at a reading outside of one. With `world: 2` a room lives in physical time, and the world's
-    storms, fronts and clear spells are its events, unless this, `weather_event_readings` or a range is set."""
+    """That an event begins at a reading outside of one. A room lives in physical time, and the world's storms, fronts
+    and clear spells are its events, unless this, `weather_event_readings` or a range is set."""
     weather_event_readings: tuple[int, int] = (10, 50)
     """Shortest and longest event."""
 

@@ -1,4 +1,4 @@
-"""What surrounds each unit and no other: sun on the case, the wall behind it, a draught; for `world: 2`."""
+"""What surrounds each unit and no other: sun on the case, the wall behind it, a draught."""
 
 import numpy as np
 

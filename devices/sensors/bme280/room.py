@@ -1,4 +1,4 @@
-"""A room in physical time, for a plain `bme280` of `world: 2`: how fast it changes does not depend on who reads it."""
+"""A room in physical time, for a plain `bme280`: how fast it changes does not depend on who reads it."""
 
 import numpy as np
 

@@ -58,8 +58,8 @@ class Bme280Settings(RangeSettings):
     tolerance: float = Field(default=1.0, ge=0, le=10)
     """Spread of the units' constant offsets; 1 is that of the data sheet."""
     exposure: float = Field(default=1.0, ge=0, le=10)
-    """How different the places of units of one site are, with `world: 2`: sun, wall and draught make tenths of a degree
-    that come and go. 0 is none; a room whose ranges are set has none."""
+    """How different the places of units of one site are: sun, wall and draught make tenths of a degree that come and
+    go. 0 is none; a room whose ranges are set has none."""
     ageing: float = Field(default=1.0, ge=0, le=100)
     """Slow drift of pressure and humidity; 1 is at most 1 hPa and 0.5 % a year."""
     oversampling_t: Oversampling = 1

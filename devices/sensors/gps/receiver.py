@@ -23,7 +23,9 @@ CEP_M = 1.1774 * float(np.sqrt(_SLOW_M**2 + _FAST_M**2 + _WHITE_M**2))
 _VERTICAL = 1.7
 # Between high buildings signals arrive by way of walls: a bias of 5 to 30 m, satellites lost, HDOP up.
 _CANYON_BIAS_M, _CANYON_MS = 9.0, 45_000
-_OPEN_HDOP, _USUAL_HDOP, _CANYON_HDOP, _DENSE_SKY = 0.85, 0.93, 2.1, 14.0
+_OPEN_HDOP, _CANYON_HDOP, _DENSE_SKY = 0.85, 2.1, 14.0
+# Mean dilution under an open sky, by the world: in the second, over latitudes and a day of the constellation.
+_USUAL_HDOP = {1: 0.93, 2: 1.1}
 # The sky above and the street around, drawn at once.
 _SKY, _SKY_MS = np.array([[0], [1]]), np.array([[240_000], [_CANYON_MS]])
 # A canyon is as deep as the houses of each block are high; blocks are about this long. By judgement.
@@ -98,7 +100,7 @@ def satellite_fix(
         satellites = np.clip(np.rint(left), FEWEST_USED, np.clip(visible, FEWEST_USED, MOST_USED)).astype(np.int64)
         hdop = dilution[np.arange(len(times)), satellites]
     known = ~view.lost
-    east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP, shade, scale)
+    east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP[world.version], shade, scale)
     course = np.radians(moving.heading_deg)
     east, north = east - view.held_m * np.sin(course), north - view.held_m * np.cos(course)
     white = hash_bits(seed, "receiver/speed", keys, times)

@@ -57,6 +57,10 @@ class SpeedProfile:
             self.slow_down_ms2 * factor**2,
         )
 
+    def braking_ms2(self, since_s: Floats, until_s: Floats) -> Floats:
+        """Return the greatest deceleration of slowing down, of which some is between two moments: it is steady."""
+        return self.peak_braking_ms2
+
     @property
     def peak_braking_ms2(self) -> Floats:
         """Return the greatest deceleration of slowing down."""

@@ -72,6 +72,16 @@ class SmoothProfile(SpeedProfile):
         """Return the greatest deceleration of slowing down."""
         return PEAK * self.slow_down_ms2
 
+    def braking_ms2(self, since_s: Floats, until_s: Floats) -> Floats:
+        """Return the greatest deceleration of slowing down between two moments after the link's beginning."""
+        lead, up, cruise, down = self._phases()
+        first, last = (
+            np.clip((each - lead - up - cruise) / np.maximum(down, 1e-6), 0, 1) for each in (since_s, until_s)
+        )
+        # It is greatest half-way, or where that is nearest.
+        share = np.clip(0.5, first, last)
+        return np.asarray(self.slow_down_ms2 * 6 * share * (1 - share))
+
     @property
     def tail_s(self) -> Floats:
         """Tell how long the bend at the end takes."""

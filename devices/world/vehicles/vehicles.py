@@ -106,7 +106,7 @@ class Vehicles:
             brakes, ends = begin + up + cruise, begin + up + cruise + down
             # Shorter than half a second is a touch of the pedal that no unit reports.
             slows = (brakes < seconds) & (ends > since) & (down > 0.5)
-            braking = np.maximum(braking, np.where(slows, profile.peak_braking_ms2, 0.0))
+            braking = np.maximum(braking, np.where(slows, profile.braking_ms2(since - begin, seconds - begin), 0.0))
             bend = curvature(np.abs(turn), self._corner(at, np.where(turn == 0, at, at + 1)))
             ends = ends + profile.tail_s
             turns = (ends <= seconds) & (ends > since)

@@ -75,7 +75,7 @@ def test_the_file_names_the_scenario_that_cannot_be_run(tmp_path: Path, monkeypa
     place = "{name: a, latitude: 47, longitude: 8, climate: %s}"
     for version, climate, said in (
         (2, "{monthly: none.csv}", "none.csv: cannot be read"),
-        (1, "Cfa", "Cfa is of the second world: write world: 2"),
+        (1, "Cfa", "Cfa is not of world: 1: leave that out"),
         (2, "Cfc", "is not a climate"),
     ):
         scenario.write_text(f"world: {version}\nsites: [{place % climate}]\ndevices: [{{kind: bme280}}]\n")

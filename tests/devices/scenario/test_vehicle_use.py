@@ -40,7 +40,7 @@ def test_two_units_that_contradict_each_other_are_named() -> None:
 
 
 def test_the_first_world_has_no_uses() -> None:
-    said = "vehicles of the first world are all driven alike: leave it out, or world: 1"
+    said = "vehicles of world: 1 are all driven alike: leave that out, or use"
     with pytest.raises(ValidationError, match=re.escape(said)):
         scenario({"use": "private"}, {}, world=1)
 

@@ -75,5 +75,5 @@ def test_a_label_is_whole_whatever_part_of_it_is_asked_for() -> None:
 
 def test_the_first_world_has_no_rare_days() -> None:
     for key, value in (("snow", True), ("town_events", 3)):
-        with pytest.raises(ValueError, match="the first world has no rare days: write world: 2"):
-            Scenario.model_validate({"sites": [SITE | {"climate": "temperate", key: value}], "devices": DEVICES})
+        with pytest.raises(ValueError, match="world: 1 has no rare days: leave it out, or these"):
+            Scenario(world=1, sites=[SITE | {"climate": "temperate", key: value}], devices=DEVICES)
