@@ -29,7 +29,7 @@ class AskedLink:
         self.published: list[tuple[str, bytes]] = []
         self.is_up = True
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes) -> None:  # so at QoS 0, and not retained
         if not self.is_up:
             raise SessionNotConnected("gone")
         self.published.append((topic, payload))
@@ -58,8 +58,10 @@ def test_a_node_is_asked_by_the_connection_that_heard_it_and_not_again_for_a_whi
     host.ask_for_births(cast("Link", link))
     ((topic, payload),) = link.published
     assert topic == "spBv1.0/G/NCMD/N1"
-    (metric,) = read_payload(payload).metrics
+    read = read_payload(payload)
+    (metric,) = read.metrics
     assert (metric.name, metric.value) == (REBIRTH, True)
+    assert (read.seq, read.timestamp is not None) == (None, True)
     hear(host, link, "N1")
     clock.later_s += ASK_AGAIN_S - 1
     host.ask_for_births(cast("Link", link))

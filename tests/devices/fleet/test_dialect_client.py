@@ -1,7 +1,7 @@
 """One device that speaks a dialect, on a link that is only written to: its birth, its will, and what it says of it."""
 
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -12,7 +12,7 @@ from devices.fleet.session_factory import create_session
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
-from edgewire.mqtt import Connected, ConnectionLost, Message, Properties, Subscribed, Version
+from edgewire.mqtt import Connected, ConnectionLost, Message, Properties, Subscribed, Subscription, Version
 from edgewire.mqtt.limits import ServerLimits
 
 CONNECTED = Connected(True, "", ServerLimits())
@@ -82,6 +82,22 @@ def test_birth_and_will_go_out_as_the_dialect_has_them(group: dict[str, Any], ex
     client.power_off()
     client.power_on(2, 0, "watchdog")
     assert born(client) == expected
+
+
+@pytest.mark.parametrize("version", [Version.V5, Version.V311])
+def test_a_node_of_sparkplug_hears_commands_before_it_is_born(version: Version) -> None:
+    client = device(id="d", dialect="sparkplug")
+    client.session.version = version
+    assert client.begin_connect()
+    link = Mock(connected=True, writable=True)
+    client.on_events(link, [CONNECTED])
+    subscribed, published = link.method_calls
+    assert subscribed == call.subscribe([Subscription("spBv1.0/default/NCMD/d", 1)])
+    assert published.args[0] == "spBv1.0/default/NBIRTH/d"
+    assert (published.kwargs["qos"], published.kwargs["retain"]) == (0, False)
+    client.disconnect_cleanly()
+    assert link.method_calls[-1] == call.close(4 if version is Version.V5 else 0)
+    assert link.method_calls[-2].args[0] == "spBv1.0/default/NDEATH/d"
 
 
 @pytest.mark.parametrize(("topic", "ignored"), [("homeassistant/status", 0), ("cmnd/d/State", 1)])

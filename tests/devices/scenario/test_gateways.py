@@ -148,6 +148,7 @@ OWN = {"topic": "x/{gateway}/{id}", "payload": {"t": "temperature_c"}}
         ({"dialect": {"dialect": "sparkplug", "group": "a/b"}}, "one level of a topic"),
         ({"dialect": {"dialect": "sparkplug", "group": "{line}"}}, "nothing is called {line}"),
         ({"dialect": {"dialect": "sparkplug", "host_id": "a+"}}, "one level of a topic"),
+        ({"dialect": "sparkplug", "ids": ["a/b"]}, "no level of a topic may have"),
         ({"dialect": "sparkplug", "discovery": "homeassistant"}, "not in sparkplug"),
     ],
 )
