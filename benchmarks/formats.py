@@ -26,6 +26,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "chirpstack": {"dialect": "chirpstack"},
     "lorawan-tts": {"dialect": "lorawan-tts"},
     "aws-iot": {"dialect": "aws-iot"},
+    "azure-iot": {"dialect": "azure-iot"},
     "thingsboard": {"dialect": {"dialect": "thingsboard", "prefix": "{id}/"}},
 }
 """Name -> keys of their entry in the scenario."""

@@ -8,16 +8,19 @@ at the odd or the even half of the ports first, and once that is taken it looks 
 another takes its place.
 """
 
+import base64
 import ipaddress
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
 from devices.fleet.credentials import Identities
+from devices.fleet.hub_login import HubLogin
 from devices.scenario.identity_table import Login, read_logins
 from devices.scenario.scenario import Scenario
+from edgewire.dialects.azure_iot import AzureIotOptions
 from edgewire.errors import ConfigError
 from edgewire.link import PLAIN_HANDSHAKE, BrokerUrl, Link, NoLocalPort, WebHandshake, connect_link
 from edgewire.link.connect import OnEvents, OnWritable
@@ -120,6 +123,7 @@ def referred_broker(broker: BrokerUrl, reference: str) -> BrokerUrl | None:
 def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> BrokerPool:
     """Return the brokers of a scenario, for these of its devices and for probes. Raises `ConfigError`."""
     brokers = scenario.broker_urls
+    logins = read_group_logins(scenario, frozenset(device_ids))
     identities = Identities(
         scenario.identities,
         brokers,
@@ -127,12 +131,13 @@ def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> Bro
         scenario.ca_file,
         alpn=scenario.alpn,
         insecure=scenario.insecure,
-        logins=read_group_logins(scenario, frozenset(device_ids)),
+        logins=logins,
         names={
             client_id: device_id
             for group in scenario.devices
             for client_id, device_id in zip(group.client_ids, group.ids, strict=False)
         },
+        hubs=dict(_hub_logins(scenario, logins)),
     )
     addresses = [str(address) for address in scenario.source_addresses]
     devices = sum(group.size for group in scenario.devices)
@@ -156,6 +161,19 @@ def read_group_logins(scenario: Scenario, device_ids: Collection[str]) -> dict[s
             if not found or device_id in device_ids:
                 found[clients[device_id]] = login
     return found
+
+
+def _hub_logins(scenario: Scenario, logins: Mapping[str, Login]) -> Iterator[tuple[str, HubLogin]]:
+    """Yield, by client id, who logs in to a hub by a certificate or a token, and is not called otherwise."""
+    for group in scenario.devices:
+        options = group.dialect_options
+        if group.identities is None or not isinstance(options, AzureIotOptions):
+            continue
+        for device_id in group.ids:
+            login = logins.get(device_id)
+            if login is not None and login.username is None:
+                key = None if login.sas_key is None else base64.b64decode(login.sas_key)
+                yield device_id, HubLogin(device_id, options.hub, options.token_lifetime / 1000, key)
 
 
 class _LocalAddresses:

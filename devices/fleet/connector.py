@@ -132,9 +132,12 @@ async def probe(broker: BrokerUrl, brokers: BrokerPool) -> tuple[Version, Server
 
     Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
     """
-    client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
+    asker = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
+    client_id = brokers.identities.asker(asker)
     username, password = brokers.identities.credentials_for(client_id, broker)
-    session = Session(SessionConfig(client_id=client_id, username=username, password=password))
+    # What the broker keeps for a device is the device's.
+    config = SessionConfig(client_id=client_id, clean_start=client_id == asker, username=username, password=password)
+    session = Session(config)
     link = await brokers.open_link(broker, session, lambda _link, _events: None)
     await close_and_wait(link)
     log.info("broker answers", broker=str(broker), mqtt="5" if session.version == Version.V5 else "3.1.1")

@@ -2,11 +2,13 @@
 
 import csv
 import ssl
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import orjson
 
+from devices.fleet.hub_login import HubLogin
 from devices.scenario.identity_table import Login
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
@@ -38,15 +40,21 @@ class Identities:
         insecure: bool = False,
         logins: Mapping[str, Login] | None = None,
         names: Mapping[str, str] | None = None,
+        hubs: Mapping[str, HubLogin] | None = None,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         """Read what these devices need; `logins` are those of files of identities, by their client ids.
 
-        `names` are the ids of devices whose client ids are others, by these.
+        `names` are the ids of devices whose client ids are others, by these; `hubs` those who log in to a hub by a
+        certificate or a token, whose end is reckoned from `wall_s`, in seconds since 1970 UTC.
 
         Raises `ConfigError` where the folder has not all of it, or a certificate would never be shown.
         """
         self._logins = dict(logins or {})
         self._names = dict(names or {})
+        self._hubs = dict(hubs or {})
+        self._wall_s = wall_s
+        self._any_hub = None if self._logins.keys() - self._hubs.keys() else next(iter(self._hubs.values()), None)
         # Nobody else may be known to the broker: who only asks what it is does so as one of them.
         self._stranger = next(iter(self._logins.values()), None)
         self._folder = folder
@@ -70,8 +78,16 @@ class Identities:
         kinds = {broker.kind for broker in brokers if broker.uses_tls}
         self._shared = {} if self._certificates else {kind: self._renewed(kind) for kind in kinds}
 
+    def token_life_s(self, client_id: str) -> float | None:
+        """Return for how long what a client logs in with is good, in seconds; None where it is for good."""
+        hub = self._hubs.get(client_id)
+        return None if hub is None or hub.key is None else hub.lifetime_s
+
     def credentials_for(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
-        """Return user name and password for CONNECT to this broker."""
+        """Return user name and password for CONNECT to this broker; a token is good from now on."""
+        if (hub := self._hubs.get(client_id, self._any_hub)) is not None:
+            token = hub.password(broker, self._wall_s())
+            return hub.username(broker), None if token is None else token.encode()
         if (login := self._login(client_id, broker)) is not None and login.username is not None:
             password = login.password
             if password is None and self._passwords is not None:
@@ -84,6 +100,15 @@ class Identities:
             return None, None
         password = broker.password
         return broker.username, None if password is None else password.encode()
+
+    @property
+    def knows_hubs(self) -> bool:
+        """Return whether who connects does so as a device of a hub, which has no topics of its own state."""
+        return self._any_hub is not None
+
+    def asker(self, client_id: str) -> str:
+        """Return as which client to ask a broker what it is: a hub knows devices alone, and by their client ids."""
+        return client_id if self._any_hub is None else self._any_hub.device_id
 
     def alpn(self, broker: BrokerUrl) -> tuple[str, ...]:
         """Return the protocols of which this broker has to choose one."""

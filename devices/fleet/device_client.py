@@ -16,6 +16,7 @@ from devices.fleet.client_state import ClientState, ClientTrigger, next_client_s
 from devices.fleet.command_inbox import CommandInbox
 from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.incidents import IncidentRecorder
+from devices.fleet.login_renewal import LoginRenewal
 from devices.fleet.loss_window import LossWindow
 from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
@@ -70,6 +71,10 @@ class ClientOwner(Protocol):
 
     def credentials_for(self, client: "DeviceClient", broker: BrokerUrl) -> tuple[str | None, bytes | None]: ...
 
+    def token_life_s(self, client: "DeviceClient") -> float | None:
+        """Return for how long what a device logs in with is good, in seconds; None where it is for good."""
+        ...
+
     def device_time_ms(self) -> int: ...
 
     def monotonic_s(self) -> float: ...
@@ -95,9 +100,10 @@ class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
     __slots__ = ("_batch_rules", "_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged",
-                 "_is_unanswered", "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_unanswered_since_s",
-                 "_uniform", "broker", "changed_ms", "device", "firmware", "is_leaving", "is_retired", "link",
-                 "link_faults", "reconnects", "session", "speech", "state", "topics", "wire_format")  # fmt: skip
+                 "_is_unanswered", "_lost_s", "_needs_care", "_options", "_owner", "_renewal", "_slept",
+                 "_unanswered_since_s", "_uniform", "broker", "changed_ms", "device", "firmware", "is_leaving",
+                 "is_retired", "link", "link_faults", "reconnects", "session", "speech", "state", "topics",
+                 "wire_format")  # fmt: skip
 
     def __init__(
         self,
@@ -158,6 +164,8 @@ class DeviceClient:
         self._home = broker
         # Whether its last connection ended for sleep: then the next one makes up for no loss.
         self._slept = False
+        # When what it has logged in with is to be renewed; None where it is good for ever.
+        self._renewal: LoginRenewal | None = None
 
     @property
     def batches_readings(self) -> bool:
@@ -360,6 +368,8 @@ class DeviceClient:
         link = self.link
         if link is None or not link.connected or not link.writable or not self.firmware.is_synced:
             return 0
+        if self._renewal is not None and self._renewal.is_due:
+            return 0
         if self.link_faults is not None and self.link_faults.delay_count:
             return 0
         if self.speech is not None and not self.speech.may_speak:
@@ -438,7 +448,28 @@ class DeviceClient:
         if self.speech is not None:
             self.speech.begin_connect(self.session.connects, str(self.broker))
         self._fit_will()
+        self._renew_login()
         return True
+
+    def _renew_login(self) -> None:
+        """Log in with a token that has just been made, where the device has such."""
+        life_s = self._owner.token_life_s(self)
+        if life_s is None:
+            return
+        username, password = self._owner.credentials_for(self, self.broker)
+        self.session.config = replace(self.session.config, username=username, password=password)
+        self._renewal = LoginRenewal(self._owner.monotonic_s(), life_s, self._uniform())
+
+    def _leave_to_renew(self, renewal: LoginRenewal) -> None:
+        """Say goodbye before the token ends, to come back with another: readings wait meanwhile.
+
+        What is under way is waited for, so that nothing is sent twice, unless that takes too long.
+        """
+        if self.link is None or self.state is not _S.ONLINE:
+            return
+        if not self.session.inflight or renewal.is_urgent(self._owner.monotonic_s()):
+            self._move(_T.CUT)
+            self.link.close()
 
     def _fit_will(self) -> None:
         """Ask for a will that the broker takes, by what its last CONNACK or refusal says."""
@@ -531,6 +562,8 @@ class DeviceClient:
             self._owner.on_acknowledged(self, confirmed + earlier, answered)
         if self.firmware.outbox:
             self.flush_outbox()
+        if self._renewal is not None and self._renewal.is_due:
+            self._leave_to_renew(self._renewal)
 
     def _on_message(self, message: Message) -> None:
         if not self._commands.accepts_command(message, self._owner.monotonic_s()):
@@ -616,6 +649,9 @@ class DeviceClient:
         if self.is_online:
             self._expect_answers(self._owner.monotonic_s())
             self._repeat_status()
+            if self._renewal is not None and self._renewal.begins(self._owner.monotonic_s()):
+                self._renewal.is_due = True
+                self._leave_to_renew(self._renewal)
         if self._needs_care and self.is_online:
             self.flush_outbox()
             self._maybe_sleep()
@@ -714,8 +750,9 @@ class DeviceClient:
         if self.link is not link:
             return
         self.link = None
+        is_renewed = self._renewal is not None and self._renewal.is_due and self.state is _S.CLOSING
         # It may have announced its sleep and lost the connection before.
-        self._slept = self.is_asleep
+        self._slept = self.is_asleep or is_renewed
         self._move(_T.LOSE)
         code, server_reference = self._count_farewell()
         end = ConnectionEnd(
@@ -738,7 +775,7 @@ class DeviceClient:
         if self._slept:
             self.firmware.on_connection_proved()
         self._follow_reference(code, server_reference)
-        self.request_connect(comeback.delay_s)
+        self.request_connect(0.0 if is_renewed else comeback.delay_s)
 
     def _blame_takeovers(self, count: int) -> None:
         for _ in range(count):

@@ -206,6 +206,10 @@ class Fleet:
         """Return user name and password of a device for a broker."""
         return self._brokers.identities.credentials_for(client.device.client_id, broker)
 
+    def token_life_s(self, client: DeviceClient) -> float | None:
+        """Return for how long what a device logs in with is good; None where it is for good."""
+        return self._brokers.identities.token_life_s(client.device.client_id)
+
     def monotonic_s(self) -> float:
         """Return the wall time for durations."""
         return self._clock.monotonic()

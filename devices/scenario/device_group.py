@@ -15,7 +15,7 @@ from devices.replay.loading import check_replay
 from devices.replay.player import replay_defaults
 from devices.scenario.device_parts import MAX_PARTS, OF_DEVICE, PART, PartPlace
 from devices.scenario.gateway import GatewayOptions
-from devices.scenario.identity_table import SITE, line_of_device, login_columns, read_identities
+from devices.scenario.identity_table import SAS_KEY, SITE, line_of_device, login_columns, read_identities
 from devices.scenario.on_change import OnChange, check_on_change
 from devices.scenario.speech import (
     DEVICE_NAMES,
@@ -32,6 +32,7 @@ from devices.scenario.speech import (
     is_known_by_login,
     own_encoder,
     read_dialect,
+    read_options,
     shared_topics,
     spoken_messages,
 )
@@ -40,6 +41,7 @@ from devices.sensors.registry import KINDS
 from edgewire import config
 from edgewire.config import Config, DurationMs, SizeBytes, duration_ms, duration_text
 from edgewire.config_errors import located_error, nested_error, text_matching
+from edgewire.dialects.azure_iot import AZURE_IOT
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.encodings import EncodingName, encoding_fault
@@ -145,7 +147,8 @@ class DeviceGroup(Config):
     """Names of your own that stand in braces for what a device has: one text for all, or one for each of `ids`."""
     identities: Path | None = None
     """CSV file with a row a device, instead of `ids`: `id`, and `client_id`, `username`, `password`, `certificate`,
-    `key`, `site` where they matter; any other column is one of `fields`. With `count` only its first rows."""
+    `key`, `sas_key`, `site` where they matter; any other column is one of `fields`. With `count` only its first
+    rows."""
     hardware: tuple[str, ...] = ()
     """Ids of this group whose place real sensors have taken: they are not emulated, and all others stay as they are."""
     gateway: GatewayOptions | None = None
@@ -341,6 +344,9 @@ class DeviceGroup(Config):
             raise located_error(("vehicles",), "needs one number for each of ids")
 
     def _check_identities(self) -> None:
+        if self.identities and self.dialect_name != AZURE_IOT and SAS_KEY in login_columns(self.identities, self.size):
+            said = f"{self.identities}:1: {SAS_KEY} is of devices of a hub: write dialect: {AZURE_IOT}, or leave it out"
+            raise located_error(("identities",), said)
         if self.client_ids and len(self.client_ids) != len(self.ids):
             raise located_error(
                 ("client_ids",), f"needs one for each of ids: {len(self.ids)}, not {len(self.client_ids)}"
@@ -599,6 +605,11 @@ class DeviceGroup(Config):
     @property
     def _discovery_options(self) -> HomeAssistantDiscovery:
         return self.discovery if isinstance(self.discovery, HomeAssistantDiscovery) else HomeAssistantDiscovery()
+
+    @property
+    def dialect_options(self) -> Config | None:
+        """Return the options of the dialect; None for the message contract, and formats of the user's own."""
+        return read_options(self.dialect)
 
     @property
     def dialect_name(self) -> str:

@@ -7,6 +7,8 @@ Of the columns only `id` has to be there. Devices are those of the file, in its 
 devices of its first rows as they were.
 """
 
+import base64
+import binascii
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +19,17 @@ from edgewire.errors import ConfigError
 
 ID, CLIENT_ID, SITE = "id", "client_id", "site"
 USERNAME, PASSWORD, CERTIFICATE, KEY = "username", "password", "certificate", "key"
-SECRETS = (USERNAME, PASSWORD, CERTIFICATE, KEY)
+SAS_KEY = "sas_key"
+"""Of Azure IoT Hub: the primary key of a device, in base64, of which its tokens are made."""
+SECRETS = (USERNAME, PASSWORD, CERTIFICATE, KEY, SAS_KEY)
 """Columns that say how a device logs in, and are read by who connects alone."""
 
 MOST_ROWS = 1_000_000
 LONGEST_CELL = 4096
 """Characters: a cell is an id, a name or a path."""
 _MOST_COLUMNS = 100
+_SHORTEST_KEY = 16
+"""Bytes; a hub's have 16 to 64."""
 _MOST_CHARACTERS = 256 << 20
 """In memory as long as the devices are: a row of six columns has about a hundred."""
 _LONGEST_LINE = _MOST_COLUMNS * LONGEST_CELL
@@ -38,6 +44,8 @@ class Login:
     password: str | None = field(default=None, repr=False)
     certificate: Path | None = None
     key: Path | None = None
+    sas_key: str | None = field(default=None, repr=False)
+    """In base64; `_check_login` has seen that it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +115,29 @@ def _logins(path: Path, columns: Mapping[str, Sequence[str]], count: int) -> Ite
             cell(PASSWORD, row),
             None if certificate is None else path.parent / certificate,
             None if key is None else path.parent / key,
+            cell(SAS_KEY, row),
         )
 
 
 def _check_login(path: Path, line: int, login: Login) -> None:
     if login.password is not None and login.username is None:
         raise ConfigError(f"{path}:{line}: has a password and no username, which MQTT 3.1.1 does not know")
+    if login.sas_key is not None and (login.password is not None or login.certificate is not None):
+        raise ConfigError(f"{path}:{line}: has a {SAS_KEY} beside a password or certificate: a device logs in by one")
+    if login.sas_key is not None and not _is_key(login.sas_key):
+        raise ConfigError(f"{path}:{line}: {SAS_KEY} is no key of a hub in base64: copy the whole of a primary key")
     if login.key is not None and login.certificate is None:
         raise ConfigError(f"{path}:{line}: has a key and no certificate that it belongs to")
     for name, file in ((CERTIFICATE, login.certificate), (KEY, login.key)):
         if file is not None and not file.is_file():
             raise ConfigError(f"{path}:{line}: {name}: there is no file {file}")
+
+
+def _is_key(written: str) -> bool:
+    try:
+        return len(base64.b64decode(written, validate=True)) >= _SHORTEST_KEY
+    except (ValueError, binascii.Error):
+        return False
 
 
 def _check_names(path: Path, column: str, names: Sequence[str], lines: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """Finds what devices of a scenario would do that their platform does not take: it would cut them off for it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from devices.scenario.device_group import DeviceGroup
@@ -26,6 +26,12 @@ def limits_of(group: DeviceGroup) -> PlatformLimits | None:
     """Return what the platform of a group's dialect takes; None where it has no platform with limits."""
     dialect = DIALECTS.get(group.dialect_name)
     return None if dialect is None else dialect.limits
+
+
+def longest_keep_alive_s(groups: Iterable[DeviceGroup]) -> int:
+    """Return the longest keep alive that the platforms of all these groups take."""
+    limits = [found for group in groups if (found := limits_of(group)) is not None]
+    return min((found.keep_alive_s[1] for found in limits), default=65_535)
 
 
 def platform_faults(group: DeviceGroup, keep_alive_ms: int, time_scale: float) -> Iterator[PlatformFault]:
@@ -57,6 +63,9 @@ def platform_faults(group: DeviceGroup, keep_alive_ms: int, time_scale: float) -
             said = f"'{one[:40]}…' is longer than the {limits.client_id_bytes} bytes that {limits.platform} takes"
             yield PlatformFault("client id", "ids", True, said)
             break
+    if limits.names_by_client_id and group.client_ids and group.client_ids != group.ids:
+        said = f"{limits.platform} knows devices by their client ids, which are to be the same as ids: leave them out"
+        yield PlatformFault("client id", "client_ids", True, said)
     for topic in _longest_topics(group):
         for fault in limits.topic_faults(topic):
             yield PlatformFault("topic", "dialect", True, f"topic '{shown_topic(topic)}' {fault}")

@@ -17,7 +17,7 @@ from devices.firmware.reconnect import ReconnectConfig
 from devices.scenario.climate_file import with_climate_files
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import check_whole, entry_location, entry_of, expand_parts
-from devices.scenario.identity_table import PASSWORD, SITE, line_of_device, login_columns
+from devices.scenario.identity_table import PASSWORD, SAS_KEY, SITE, line_of_device, login_columns
 from devices.scenario.on_change import MOST_COUNTED_LIVE
 from devices.scenario.platform_check import platform_faults
 from devices.scenario.speech import (
@@ -329,7 +329,7 @@ class Scenario(ConfigFile):
         if self.allow_plain_password:
             return None
         tables = [(group.identities, group.size) for group in self.devices if group.identities is not None]
-        has_logins = any(PASSWORD in login_columns(path, size) for path, size in tables)
+        has_logins = any({PASSWORD, SAS_KEY}.intersection(login_columns(path, size)) for path, size in tables)
         return plain_password_warning(self.broker_urls, "allow_plain_password", has_logins=has_logins)
 
     @property

@@ -149,6 +149,13 @@ def read_dialect(
     return encoder
 
 
+def read_options(dialect: str | Mapping[str, Any]) -> Config | None:
+    """Return the options of a dialect that `read_dialect` takes; None for the message contract."""
+    options = {} if isinstance(dialect, str) else dict(dialect)
+    found = DIALECTS.get(dialect if isinstance(dialect, str) else str(options.pop("dialect", None)))
+    return None if found is None else found.options.model_validate(options)
+
+
 def dialect_decoder(dialect: str | Mapping[str, Any]) -> DialectDecoder:
     """Return what reads the messages of devices that speak a dialect, which `read_dialect` takes."""
     options = {} if isinstance(dialect, str) else dict(dialect)

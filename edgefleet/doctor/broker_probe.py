@@ -10,6 +10,7 @@ from time import monotonic
 from devices.fleet.brokers import BrokerPool, broker_pool_for, is_loopback
 from devices.fleet.connector import TRY_LATER, answers_of
 from devices.scenario.devices import Device, Shard, devices_of_shard, expand_devices, login_name
+from devices.scenario.platform_check import longest_keep_alive_s
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor.machine import open_files_of_listener
 from edgewire import logs
@@ -102,8 +103,10 @@ class _BrokerProbe:
                 return facts
 
     async def _ask_once(self) -> BrokerFacts:
+        stranger = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
+        asker = self._brokers.identities.asker(stranger)
         try:
-            session = await self._ask_as(f"edgefleet-probe-{uuid.uuid4().hex[:8]}", is_device=False)
+            session = await self._ask_as(asker, is_device=asker != stranger)
         except BrokerRefused as error:
             scenario = self._plan.scenario
             device = None
@@ -128,8 +131,8 @@ class _BrokerProbe:
         config = SessionConfig(
             client_id=client_id,
             clean_start=not is_device,
-            # The longest there is: a broker that wants pings more often says so.
-            keep_alive_s=65_535,
+            # The longest there is: a broker that wants pings more often says so, and a platform cuts off who asks.
+            keep_alive_s=65_535 if self._plan.scenario is None else longest_keep_alive_s(self._plan.scenario.devices),
             session_expiry_s=self._plan.session_expiry_s,
             username=username,
             password=password,
@@ -137,7 +140,7 @@ class _BrokerProbe:
         session = Session(config)
         link = await self._brokers.open_link(self._broker, session, self._on_events)
         try:
-            if self._plan.ask_sys:
+            if self._plan.ask_sys and not self._brokers.identities.knows_hubs:
                 link.subscribe([Subscription(topic) for topic in SYS_TOPICS])
                 await asyncio.sleep(SYS_S)
         finally:

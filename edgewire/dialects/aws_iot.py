@@ -14,9 +14,9 @@ from pydantic import Field
 from edgewire.config import Config
 from edgewire.config_errors import text_matching
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, unread
-from edgewire.dialects.plain_values import plain_values
 from edgewire.dialects.platform_limits import PlatformLimits
-from edgewire.dialects.times import device_instant, device_time
+from edgewire.dialects.timed_object import reported_state, timed_reading
+from edgewire.dialects.times import device_instant
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.values import read_object, shown
 
@@ -33,8 +33,6 @@ AWS_LIMITS = PlatformLimits(
     free_levels=(("$aws/rules/", 3),),
 )
 """Quotas of one connection; an account has more of them."""
-SHADOW_TIME = "timestamp"
-"""A key of what is reported that says when it was measured: the platform's own times are of its arrival."""
 _THINGS, _COMMANDS, _PRESENCE = "$aws/things/", "$aws/commands/", "$aws/events/presence/"
 
 
@@ -86,20 +84,13 @@ class AwsIotDecoder:
         device = _device_of(topic, self._pattern)
         if device is None:
             raise DialectError(f"topic '{topic}' is not as '{self._pattern.text}', which the option topic says")
-        return _reading(device, read_object(payload), arrival)
+        return timed_reading(device, read_object(payload), arrival)
 
 
 @lru_cache(1 << 16)
 def _device_of(topic: str, pattern: TopicPattern) -> str | None:
     found = pattern.match(topic)
     return None if found is None else found["id"]
-
-
-def _reading(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
-    at_ms, source, told = device_time(body.get(SHADOW_TIME), arrival)
-    values, extra = plain_values({key: value for key, value in body.items() if key != SHADOW_TIME})
-    remarks = (told,) if told else ()
-    return DialectMessage(device, MessageRole.READING, at_ms, source, values, "", {}, extra, arrival.retained, remarks)
 
 
 def _shadow(thing: str, name: str, what: str, payload: bytes, arrival: Arrival) -> DialectMessage:
@@ -142,10 +133,8 @@ def _updated(thing: str, shadow: Mapping[str, str], body: Mapping[str, Any], arr
         return unread(thing, MessageRole.COMMAND, arrival, {**about, "desired": desired})
     if isinstance(desired, dict):
         about["desired"] = desired
-    found = _reading(thing, reported, arrival)
-    # What stands in objects is how the device is, as its settings are; what it measures stands beside them.
-    role = MessageRole.READING if found.values else MessageRole.STATE
-    return found._replace(role=role, extra={**about, **found.extra})
+    found = reported_state(thing, reported, arrival)
+    return found._replace(extra={**about, **found.extra})
 
 
 def _state(body: Mapping[str, Any]) -> Mapping[str, Any]:

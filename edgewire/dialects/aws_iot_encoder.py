@@ -10,12 +10,13 @@ from typing import Any
 
 import orjson
 
-from edgewire.dialects.aws_iot import SHADOW_TIME, AwsIotOptions
+from edgewire.dialects.aws_iot import AwsIotOptions
 from edgewire.dialects.base import DialectError, MessageRole
 from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
 from edgewire.dialects.kind_fields import event_mapping, kind_fields
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.remote_methods import INTERVAL_S, asked_action, asked_interval, method_name, unknown_method
+from edgewire.dialects.timed_object import TIME_KEY
 from edgewire.dialects.values import read_object
 
 SETTINGS = "settings"
@@ -47,7 +48,7 @@ class AwsIotEncoder:
         self.events = (self._template(happened, MessageRole.EVENT),) if happened else ()
 
     def _template(self, values: Mapping[str, Any], role: MessageRole) -> MessageTemplate:
-        told = {SHADOW_TIME: "timestamp", **values}
+        told = {TIME_KEY: "timestamp", **values}
         return MessageTemplate(self._topic, {"state": {"reported": told}} if self._in_shadow else told, role)
 
     def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> Iterator[Publication]:

@@ -15,6 +15,8 @@ class PlatformLimits:
     keep_alive_s: tuple[int, int]
     """From and to: what is shorter or longer is changed by the platform, or refused."""
     messages_per_s: int
+    names_by_client_id: bool = False
+    """Whether a device has to be called as its client."""
     topic_bytes: int = 65_535
     topic_levels: int = 65_535
     free_levels: tuple[tuple[str, int], ...] = ()

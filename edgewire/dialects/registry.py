@@ -5,6 +5,8 @@ from types import MappingProxyType
 
 from edgewire.dialects.aws_iot import AWS_LIMITS, AwsIotDecoder, AwsIotOptions
 from edgewire.dialects.aws_iot_encoder import AwsIotEncoder
+from edgewire.dialects.azure_iot import AZURE_IOT, AZURE_LIMITS, AzureIotDecoder, AzureIotOptions
+from edgewire.dialects.azure_iot_encoder import AzureIotEncoder
 from edgewire.dialects.chirpstack import ChirpStackDecoder, ChirpStackOptions
 from edgewire.dialects.chirpstack_encoder import ChirpStackEncoder
 from edgewire.dialects.cloudevents import CloudEventsDecoder, CloudEventsEncoder, CloudEventsOptions
@@ -117,6 +119,15 @@ _OWN: Mapping[str, Dialect] = MappingProxyType(
                 any_topic=True,
                 is_platform=True,
                 limits=AWS_LIMITS,
+            ),
+            Dialect(
+                AZURE_IOT,
+                AzureIotOptions,
+                AzureIotDecoder,
+                AzureIotEncoder,
+                any_topic=True,
+                is_platform=True,
+                limits=AZURE_LIMITS,
             ),
             Dialect("ruuvi-gateway", RuuviGatewayOptions, RuuviGatewayDecoder, is_platform=True),
             Dialect("meshtastic", MeshtasticOptions, MeshtasticDecoder, is_platform=True),

@@ -8,17 +8,16 @@ answered as `value` where several are `values`; the topic of attributes goes bot
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
-from pydantic import Field
 
 from edgewire.config import Config
-from edgewire.config_errors import text_matching
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, unread
 from edgewire.dialects.plain_values import plain_values
 from edgewire.dialects.reading_lists import MAX_READINGS
 from edgewire.dialects.times import device_instant
+from edgewire.dialects.topic_check import TopicPrefix
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.values import read_json, read_object, shown
 
@@ -28,12 +27,6 @@ _APIS = tuple(tuple(api.split("/")) for api in (DEVICE_API, GATEWAY_API, _SHORT_
 _LONG_NAMES: Mapping[str, str] = {"t": "telemetry", "a": "attributes"}
 _LONGEST_NAME = 255
 """Of a device, as in ThingsBoard's database."""
-
-TopicPrefix = Annotated[
-    str,
-    Field(max_length=200),
-    text_matching(r"^([^+#\x00$][^+#\x00]*/)?$", "empty, or levels of a topic that end in /, without + and #"),
-]
 
 
 class ThingsBoardOptions(Config):

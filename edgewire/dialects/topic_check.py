@@ -21,6 +21,12 @@ TopicTemplate = Annotated[
 ]
 """A topic of emulated devices, with names in braces: `{id}`, `{site}`, `{kind}`, `{mac}`."""
 
+TopicPrefix = Annotated[
+    str,
+    Field(max_length=200),
+    text_matching(r"^([^+#\x00$][^+#\x00]*/)?$", "empty, or levels of a topic that end in /, without + and #"),
+]
+"""What a broker, or an emulated device, has before the topics of a platform, with names in braces."""
 _OF_PLATFORMS = ("$aws/", "$iothub/")
 """What topics begin with that are a platform's own, and that devices publish on."""
 _NAME = re.compile(r"\{[a-z_][a-z0-9_]*\}")

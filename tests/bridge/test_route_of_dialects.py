@@ -61,6 +61,12 @@ MESSAGES: dict[str, tuple[Any, str, bytes, dict[str, Any]]] = {
         {"temperature_c": 21.5},
     ),
     "aws-iot": ("aws-iot", "dt/edgefleet/home/x7/bme280", b'{"temperature_c":21.5}', {"temperature_c": 21.5}),
+    "azure-iot": (
+        "azure-iot",
+        "devices/x7/messages/events/%24.ct=application%2Fjson&site=A%26B",
+        b'{"temperature_c":21.5}',
+        {"temperature_c": 21.5},
+    ),
     "ruuvi-gateway": (
         "ruuvi-gateway",
         "ruuvi/C0:00:00:00:00:01/C0:FF:EE:00:01:02",

@@ -18,7 +18,7 @@ from edgewire.dialects.encoder import Publication
 from edgewire.messages import CONTRACT, Channel
 from edgewire.mqtt import Message, Properties
 
-NAMING: dict[str, dict[str, Any]] = {"thingsboard": {"prefix": "{id}/"}}
+NAMING: dict[str, dict[str, Any]] = {"thingsboard": {"prefix": "{id}/"}, "azure-iot": {"prefix": "{id}/"}}
 """Options of dialects in which devices do not say who they are, unless they are told to."""
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
 DEVICE = Device("porch-07", "", "home", 6, 1000, 0, 1, 0x1234_5678_9ABC, "porch-07", {})

@@ -49,6 +49,7 @@ GROUPS: dict[str, dict[str, Any]] = {
     "tts": {"kind": "traffic", "dialect": "lorawan-tts"},
     "aws": {"kind": "people", "dialect": {"dialect": "aws-iot", "topic": "dt/{id}/up"}},
     "shadow": {"kind": "bme280", "dialect": {"dialect": "aws-iot", "readings": "shadow", "shadow": "air"}},
+    "azure": {"kind": "traffic", "dialect": {"dialect": "azure-iot", "prefix": "{id}/"}},
     "thingsboard": {"kind": "traffic", "dialect": {"dialect": "thingsboard", "prefix": "{id}/"}},
     "tbgateway": {"kind": "bme280", "dialect": "thingsboard", "gateway": {"count": 1, "id": "tb-gateway-{n}"}},
     "sparkplug": {"kind": "bme280", "dialect": {"dialect": "sparkplug", "host_id": "bridge"}, "qos": 0},
@@ -66,7 +67,7 @@ AWS_COMMAND = "$aws/commands/things/aws-001/executions/e1"
 TTS_DOWN = "v3/edgefleet@ttn/devices/tts-001/down"
 ANSWERS = (
     HOMIE_LOG, "me/rpc", "stat/tasmota-001/RESULT", f"{TTS_DOWN}/sent", "zigbee2mqtt/bridge/response/health_check",
-    "thingsboard-001/v1/devices/me/rpc/response/31", "v1/gateway/rpc", f"{AWS_COMMAND}/response/json",
+    "azure-001/$iothub/methods/res/200/?$rid=1a", "thingsboard-001/v1/devices/me/rpc/response/31", "v1/gateway/rpc", f"{AWS_COMMAND}/response/json",
 )  # fmt: skip
 """Topics on which commands are answered."""
 SUBSCRIPTIONS: list[Any] = [
@@ -89,6 +90,8 @@ SUBSCRIPTIONS: list[Any] = [
     {"filter": "v3/#", "decode": "lorawan-tts"},
     {"filter": "+/v1/devices/me/#", "decode": "thingsboard"},
     {"filter": "v1/gateway/#", "decode": "thingsboard"},
+    {"filter": "+/devices/+/messages/events/#", "decode": "azure-iot"},
+    {"filter": "+/$iothub/#", "decode": "azure-iot"},
     {"filter": "dt/#", "decode": {"dialect": "aws-iot", "topic": "dt/{id}/up"}},
     {"filter": "$aws/things/+/shadow/#", "decode": "aws-iot"},
     {"filter": "spBv1.0/#", "decode": {"dialect": "sparkplug", "host_id": "bridge"}},
@@ -150,6 +153,7 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
         client.publish("thingsboard-001/v1/devices/me/rpc/request/31", b'{"method":"identify"}', qos=1)
         client.publish("v1/gateway/rpc", b'{"device":"tbgateway-002","data":{"id":3,"method":"identify"}}', qos=1)
         client.publish(f"{AWS_COMMAND}/request/json", b'{"method":"identify"}', qos=1)
+        client.publish("azure-001/$iothub/methods/POST/identify/?$rid=1a", b"{}", qos=1)
         until(lambda: set(ANSWERS) <= {topic for topic, _ in heard})
         until(lambda: any(topic == "v1/gateway/rpc" and b'"ok":true' in payload for topic, payload in heard))
         before = len(heard)

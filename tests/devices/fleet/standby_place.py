@@ -35,6 +35,7 @@ class Place:
         self.owner = Mock(
             device_time_ms=lambda: POWER_ON_MS,
             monotonic_s=lambda: self.now_s,
+            token_life_s=lambda _: None,
             losses=LossWindow(1),
             broker_choices=1,
             next_broker=lambda one: one.broker,

@@ -33,6 +33,7 @@ def device(**group: object) -> DeviceClient:
     owner = Mock(
         device_time_ms=lambda: 0,
         monotonic_s=lambda: 0.0,
+        token_life_s=lambda _: None,
         losses=LossWindow(1),
         broker_choices=1,
         next_broker=lambda one: one.broker,

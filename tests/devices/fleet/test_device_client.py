@@ -33,6 +33,7 @@ def device(owner: Any = None, **group: Any) -> DeviceClient:
     owner = owner or Mock(
         device_time_ms=lambda: 0,
         monotonic_s=lambda: 0.0,
+        token_life_s=lambda _: None,
         losses=LossWindow(1),
         broker_choices=1,
         next_broker=lambda one: one.broker,
@@ -152,9 +153,11 @@ DIALS = {ClientState.CONNECTING, ClientState.OFF_CONNECTING}
 class Surroundings:
     """A broker, a connect queue, faults and resets around one client, each of which may act at any moment."""
 
-    def __init__(self) -> None:
-        owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, on_connect_requested=self._request)
+    def __init__(self, token_life_s: float | None) -> None:
+        self._now_s = 0.0
+        owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: self._now_s, on_connect_requested=self._request)
         owner.losses = LossWindow(1)
+        owner.token_life_s, owner.credentials_for = lambda _: token_life_s, lambda *_: ("user", b"token")
         owner.broker_choices, owner.next_broker = 1, lambda one: one.broker
         self.client = device(owner, firmware={"sleep": {"awake": 0}})
         self.turns, self.dials, self.boot = 1, 0, 1
@@ -193,6 +196,9 @@ class Surroundings:
     def tick(self) -> None:
         self.client.tick()
 
+    def age(self) -> None:
+        self._now_s += 3.0
+
     def read(self) -> None:
         seq = self.client.firmware.emitted
         self.client.handle_reading(Reading(seq, b"t", b"{}", 0, self.client.firmware.boot))
@@ -227,7 +233,7 @@ class Surroundings:
 def test_whatever_happens_a_device_waits_or_dials_or_has_its_connection_once(
     data: st.DataObject,
 ) -> None:
-    surroundings = Surroundings()
+    surroundings = Surroundings(data.draw(st.sampled_from([None, 10.0])))
     names = [name for name in vars(Surroundings) if not name.startswith("_") and name != "check"]
     for name in data.draw(st.lists(st.sampled_from(names), max_size=60)):
         getattr(surroundings, name)()

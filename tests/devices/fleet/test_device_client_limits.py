@@ -34,6 +34,7 @@ class Wire:
         self.owner = Mock(
             device_time_ms=lambda: self.device_ms,
             monotonic_s=lambda: self.now_s,
+            token_life_s=lambda _: None,
             incidents=IncidentRecorder(lambda: self.now_s),
             losses=LossWindow(10),
             broker_choices=1,

@@ -28,6 +28,7 @@ def device(owner: Mock | None = None, **group: Any) -> DeviceClient:
     owner.configure_mock(
         device_time_ms=lambda: 0,
         monotonic_s=lambda: 0.0,
+        token_life_s=lambda _: None,
         losses=LossWindow(1),
         broker_choices=1,
         next_broker=lambda one: one.broker,

@@ -72,6 +72,13 @@ SPEAKERS: dict[str, Speaker] = {
     "cloudevents": Speaker(
         {"id": "d", "dialect": "cloudevents"}, b'{"specversion":"1.0","id":"1","source":"/d","type":"t","data":{"a":1}}'
     ),
+    "thingsboard": Speaker(
+        {"id": "d", "dialect": {"dialect": "thingsboard", "prefix": "{id}/"}}, b'{"ts":1772625601000,"values":{"a":1}}'
+    ),
+    "aws-iot": Speaker({"id": "d", "dialect": "aws-iot"}, b'{"temperature_c":19.5}'),
+    "azure-iot": Speaker(
+        {"id": "d", "dialect": {"dialect": "azure-iot", "prefix": "{id}/"}}, b'{"temperature_c":19.5}'
+    ),
     "homie": Speaker({"id": "d", "dialect": "homie"}, b"997.13", b"ready", b"lost"),
     "own": Speaker(OWN, b'{"t":19.5,"n":{"b":7}}'),
     "own, bare values": Speaker({"topic": "x/{id}", "payload": {"from": "temperature_c", "round": 1}}, b"88.8"),
