@@ -67,7 +67,8 @@ AWS_COMMAND = "$aws/commands/things/aws-001/executions/e1"
 TTS_DOWN = "v3/edgefleet@ttn/devices/tts-001/down"
 ANSWERS = (
     HOMIE_LOG, "me/rpc", "stat/tasmota-001/RESULT", f"{TTS_DOWN}/sent", "zigbee2mqtt/bridge/response/health_check",
-    "azure-001/$iothub/methods/res/200/?$rid=1a", "thingsboard-001/v1/devices/me/rpc/response/31", "v1/gateway/rpc", f"{AWS_COMMAND}/response/json",
+    "azure-001/$iothub/methods/res/200/?$rid=1a", "thingsboard-001/v1/devices/me/rpc/response/31", "v1/gateway/rpc",
+    f"{AWS_COMMAND}/response/json",
 )  # fmt: skip
 """Topics on which commands are answered."""
 SUBSCRIPTIONS: list[Any] = [
