@@ -26,15 +26,11 @@ from edgewire.clock import parse_ms
 DEVICES = 1000
 INTERVAL_S = 10
 RECORDS = 500_000
-_FROM_MS = parse_ms("2026-03-01T00:00:00Z")
+_FROM_MS = parse_ms("2026-03-03T12:00:00Z")
+"""Noon of a Tuesday: shops are open, vehicles drive, and roads are full."""
 _OURS = (
-    ("bme280", "jsonl", 1.0),
-    ("bme280", "csv", 1.0),
-    ("bme280", "parquet", 1.0),
-    ("gps", "jsonl", 0.4),
-    ("telematics", "jsonl", 0.1),
-    ("traffic", "jsonl", 0.1),
-    ("people", "jsonl", 0.02),
+    *(("bme280", format_, 1.0) for format_ in ("jsonl", "csv", "parquet")),
+    *((kind, format_, 0.7) for kind in ("gps", "telematics", "traffic", "people") for format_ in ("jsonl", "parquet")),
 )
 """Kind, format, and how much of `RECORDS`, so that no kind takes long."""
 
