@@ -10,6 +10,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from devices.scenario.actions import ACTION, ACTION_NAMES, AnyAction
@@ -37,6 +38,28 @@ _DESCRIPTION = (
 LATEST_MS = 253_402_300_799_999
 DeviceTime = Annotated[int | None, Query(ge=0, le=LATEST_MS, description="Of the devices' time, of a record.")]
 DeviceState = Literal["connected", "disconnected", "paused", "asleep", "off", "standby"]
+
+
+class ControlError(BaseModel):
+    """Says why nothing was done."""
+
+    error: str
+
+
+_REFUSALS: dict[int | str, str] = {
+    400: "The body is no JSON, or no request",
+    401: "The token is missing, or another one",
+    403: "A page of another site, or another name of this host",
+    404: "There is no such device, site or path",
+    408: "The body came too slowly",
+    409: "The run cannot do so as it is",
+    413: "The body is too large",
+    415: "What changes something is sent as JSON",
+    422: "A parameter or an argument is wrong",
+    429: "Too many requests",
+    503: "Not now: try again later",
+}
+"""Status -> what it means; all with a `ControlError`."""
 
 
 class ActionResult(BaseModel):
@@ -141,7 +164,14 @@ def create_control_app(
 
         return await ask(on_run_loop())
 
-    app = FastAPI(title="edgefleet control", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="edgefleet control",
+        version="1",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        responses={status: {"model": ControlError, "description": said} for status, said in _REFUSALS.items()},
+    )
 
     @app.get("/v1/status", summary="How the run is: devices, rates, lags, problems, processes.")
     async def status() -> Response:
@@ -297,8 +327,13 @@ def _answer_errors(app: FastAPI) -> None:
         return answer(422, f"parameter {first['loc'][-1]}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
-    def of_http(_: Request, error: HTTPException) -> Response:
-        return answer(error.status_code, error.detail, error.headers)
+    def of_http(request: Request, error: HTTPException) -> Response:
+        if error.status_code != 405:
+            return answer(error.status_code, error.detail, error.headers)
+        # Starlette names those of the first route of a path alone; RFC 9110, 15.5.6, wants all.
+        found = [route for route in app.routes if isinstance(route, Route) and route.path_regex.match(request.url.path)]
+        allowed = sorted({method for route in found for method in route.methods or ()})
+        return answer(405, error.detail, {"allow": ", ".join(allowed)})
 
 
 def _shown(message: dict[str, Any]) -> dict[str, Any]:

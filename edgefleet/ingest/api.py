@@ -302,7 +302,8 @@ def _only_parameters_of(
 
 def _batch_body() -> dict[str, Any]:
     lines, *arrays = BATCH_FORMS
-    array = {"schema": {"type": "array", "items": {"type": "object"}}}
+    # What is no message is an entry that is answered as rejected.
+    array = {"schema": {"type": "array", "items": {}}}
     return {lines: {"schema": {"type": "string"}}} | dict.fromkeys(arrays, array)
 
 
@@ -312,5 +313,6 @@ def _json_body(contract: KindContract) -> dict[str, Any]:
         "schema": {"oneOf": schemas},
         "examples": {message.model.__name__: {"value": message.examples[0]} for message in contract.messages},
     }
-    event = {"schema": {"type": "object", "required": ["id", "data"]}}
+    properties = {"id": {"type": "string"}, "data": {"oneOf": schemas}}
+    event = {"schema": {"type": "object", "required": [*properties], "properties": properties}}
     return {"required": True, "content": {"application/json": content, cloudevents.CONTENT_TYPE: event}}

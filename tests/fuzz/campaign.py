@@ -15,11 +15,12 @@ CASE_S = 10
 """What takes longer is a hang. A case takes some 100 µs."""
 MEMORY_MB = 1024
 """Of a whole process; the modules alone take some 150."""
-_START_S = 120
-"""To import and instrument, and to read the seeds."""
+_START_S = 600
+"""To import and instrument, and to read the seeds, on a machine that others use too."""
 
-_FAULTS = {77: "raised", 70: "hung", 71: "out of memory"}
-"""Exit codes of libFuzzer."""
+_NOT_ENDED = -1
+_FAULTS = {77: "raised", 70: "hung", 71: "out of memory", _NOT_ENDED: "not ended"}
+"""Exit codes of libFuzzer, and what stands for one that had to be ended from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def fuzz(name: str, seconds: int, seed: int, folder: Path) -> FuzzOutcome:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            code = 70
+            code = _NOT_ENDED
     text = log.read_text(errors="replace")
     inputs = sorted(found.iterdir(), key=lambda path: path.stat().st_size)
     fault = "" if code == 0 else f"{_FAULTS.get(code, f'ended with {code}')}: {_reason(text)}"
