@@ -43,6 +43,9 @@ SUBSCRIPTIONS: list[object] = [
     {"filter": "homie/#", "decode": "homie"},
     {"filter": "application/#", "decode": "chirpstack"},
     {"filter": "v3/#", "decode": "lorawan-tts"},
+    {"filter": "+/v1/devices/me/#", "decode": "thingsboard"},
+    {"filter": "dt/#", "decode": "aws-iot"},
+    {"filter": "devices/+/messages/events/#", "decode": "azure-iot"},
 ]
 Message = tuple[bytes, bytes]
 
@@ -143,6 +146,25 @@ def lorawan_tts(device: str, number: int, at_ms: int) -> tuple[str, object]:
     }
 
 
+def thingsboard(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """The same behind a mount point."""
+    values = {"temperature_c": 14 + number % 9 / 10, "humidity": 61.5, "pressure_hpa": 1002.4}
+    return f"{device}/v1/devices/me/telemetry", {"ts": at_ms, "values": values}
+
+
+def aws_iot(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """The same on a topic of one's own."""
+    return f"dt/edgefleet/home/{device}/bme280", {
+        "timestamp": _iso(at_ms) + "Z", "temperature_c": 14 + number % 9 / 10, "humidity": 61.5, "pressure_hpa": 1002.4,
+    }  # fmt: skip
+
+
+def azure_iot(device: str, number: int, at_ms: int) -> tuple[str, object]:
+    """The same with properties in the topic."""
+    _, body = aws_iot(device, number, at_ms)
+    return f"devices/{device}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8", body
+
+
 FORMATS: dict[str, Callable[[str, int, int], tuple[str, object]]] = {
     one.__name__: one
     for one in (
@@ -159,6 +181,9 @@ FORMATS: dict[str, Callable[[str, int, int], tuple[str, object]]] = {
         homie,
         chirpstack,
         lorawan_tts,
+        thingsboard,
+        aws_iot,
+        azure_iot,
     )
 }
 
