@@ -405,9 +405,12 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
 
 @pytest.mark.services
 @pytest.mark.timeout(300)
-def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "documents", [("docs/dialects.md", "docs/your-own-format.md"), ("docs/platforms.md",)], ids=["devices", "platforms"]
+)
+def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str], documents: tuple[str, ...]) -> None:
     opened = terminal(**broker)
-    for document in ("docs/dialects.md", "docs/platforms.md", "docs/your-own-format.md"):
+    for document in documents:
         for name, body in named_files(document):
             at = broker["mqtt://127.0.0.1:1883"]
             (opened.folder / name).write_text(body.replace("mqtt://127.0.0.1:1883", at))
