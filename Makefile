@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^T
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark chaos power-loss exports fuzz sbom lint docs site bench up down clean realism
+.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark chaos power-loss exports fuzz proof sbom lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -75,6 +75,10 @@ exports: .venv/.dev  ## 50 exports killed, gone on with and begun twice at rando
 
 fuzz: .venv/.dev  ## changes what comes from outside at random, guided by coverage; MINUTES=13, FUZZ_ARGS="--only mqtt"
 	$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(FUZZ_ARGS)
+
+proof: .venv/.dev  ## chaos, power loss, exports and fuzzing from a random seed, and docs/proof.md; MINUTES=60
+	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
+	$(BIN)/python -m tests.proof $(if $(MINUTES),--minutes $(MINUTES)) $(PROOF_ARGS)
 
 sbom: .venv/.dev  ## build/sbom.cdx.json: what the image ships (CycloneDX), and whether each licence is allowed
 	$(BIN)/python docker/sbom.py build/sbom.cdx.json

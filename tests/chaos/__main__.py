@@ -33,12 +33,14 @@ def main() -> int:
     with Services() as services:
         for number in range(rounds):
             for fault in chosen:
+                if number and _is_over(started, arguments.minutes):
+                    break
                 for extra in range(_MIXES if fault.name == "mix" and not arguments.only else 1):
                     result = execute(fault, seed + number + 1000 * extra, services, arguments.folder)
                     results.append(result)
                     _print(len(results), result)
-            if arguments.minutes and time.monotonic() - started > arguments.minutes * 60:
-                print(f"{arguments.minutes:g} minutes are over after round {number + 1}")
+            if _is_over(started, arguments.minutes):
+                print(f"{arguments.minutes:g} minutes are over in round {number + 1}")
                 break
     lines = table(FAULTS, results, seed, time.monotonic() - started)
     print("\n".join(lines))
@@ -50,12 +52,16 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def _is_over(started: float, minutes: float | None) -> bool:
+    return minutes is not None and time.monotonic() - started > minutes * 60
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--only", metavar="FAULT[,FAULT…]", help="only these faults, by the names in the table")
     parser.add_argument("--seed", type=int, help="of the first round; by default a random one, which is printed")
     parser.add_argument("--rounds", type=int, help="each fault so many times; 10, with --only 1")
-    parser.add_argument("--minutes", type=float, help="begin no round after so long")
+    parser.add_argument("--minutes", type=float, help="begin no run after so long, but those of the first round")
     parser.add_argument("--dry", action="store_true", help="print the table only")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="where failed runs are kept")
     return parser.parse_args()

@@ -1,0 +1,1 @@
+"""All that tries to make edgefleet lose something, one after the other, and what came of it: docs/proof.md."""
