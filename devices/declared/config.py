@@ -202,6 +202,10 @@ class NoiseConfig(Config):
     """Values this far apart are independent, and smooth in between; without it each reading is drawn by itself."""
     smooth: bool = False
     """With `period`: without detail at a quarter and a sixteenth of it, as what is slow by itself."""
+    shared: bool = False
+    """Whether all devices of a site have the same, as they feel the same air; without it each has its own."""
+    spread: Annotated[float, Field(ge=0, le=2)] = 0
+    """How far the deviation differs from device to device: log-normal, 0.5 is half of it or twice as much for some."""
     along: str | None = Field(default=None, alias="with")
     """Another field with `noise`, with which this one is correlated."""
     correlation: Annotated[float, Field(ge=-1, le=1)] = _CORRELATION

@@ -47,11 +47,12 @@ class Course(NamedTuple):
 def unit_noise(course: Course, config: NoiseConfig, rows: Rows) -> Floats:
     """Return noise of mean 0 and deviation 1: of each reading by itself, or with a period smooth."""
     period_ms = config.period
+    keys = course.part("site").bits(rows.sites) if config.shared else rows.keys
     if not period_ms:
-        return normal(course.bits(rows.keys, rows.times))
+        return normal(course.bits(keys, rows.times))
     if config.smooth:
-        return smooth_noise(course.seed, course.stream, rows.keys, rows.times, period_ms)
-    return fractal_noise(course.seed, course.stream, rows.keys, rows.times, period_ms)
+        return smooth_noise(course.seed, course.stream, keys, rows.times, period_ms)
+    return fractal_noise(course.seed, course.stream, keys, rows.times, period_ms)
 
 
 def noise(config: NoiseConfig, course: Course, other: tuple[Course, NoiseConfig] | None, rows: Rows) -> Floats:
@@ -60,6 +61,10 @@ def noise(config: NoiseConfig, course: Course, other: tuple[Course, NoiseConfig]
     if other is not None:
         share = config.correlation
         found = share * unit_noise(*other, rows) + np.sqrt(1 - share * share) * found
+    if config.spread:
+        # The mean of the squares of these factors is 1: over all devices the deviation is as it is said.
+        own = normal(course.part("spread").bits(rows.keys))
+        found = found * np.exp(config.spread * own - config.spread**2)
     return np.asarray(config.mean + config.deviation * found)
 
 

@@ -5,16 +5,18 @@ Numbers that stand in a scenario are rounded, so that none identifies the one de
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from devices.world.random import Floats, Ints
 from edgefleet.learn.daily_course import course_at, course_points, daily_course
+from edgefleet.learn.drift_fit import fit_drift
 from edgefleet.learn.moments import measure
 from edgefleet.learn.noise_fit import fit_noise
+from edgefleet.learn.shared_course import shared_at, shared_course
 from edgewire.config import duration_text
 
 Series = tuple[Ints, Sequence[Any]]
@@ -27,6 +29,7 @@ _GROWS = 0.98
 _IDENTIFYING = 10_000
 """From which on a whole number that never changes may be a serial number: two of its digits are kept."""
 _SECONDS_AN_HOUR = 3600
+_MOST_BEYOND = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class FieldModel:
     configs: Configs
     says: str
     """In words, for the report."""
+
+    def saying(self, says: str) -> Self:
+        """Return the same with other words."""
+        return replace(self, says=says)
 
 
 def decimals_of(values: Sequence[Any]) -> int:
@@ -112,30 +119,80 @@ def _with_day(
     name: str, series: Sequence[Series], columns: Sequence[Floats], decimals: int, interval_ms: int
 ) -> FieldModel:
     """Return noise, about a course of the day where one was seen."""
+    told = [(times, values) for times, values in series if len(values)]
+    times = [one for one, _ in told]
     course = daily_course(series)
     if course is None:
+        return _shared(name, times, columns, decimals, interval_ms)
+    left = [one - course_at(course, at) for one, at in zip(columns, times, strict=True)]
+    noise = _shared(f"{name}_noise", times, left, decimals, interval_ms)
+    return _about(name, "day", {"profile": {"points": course_points(course)}}, noise, columns, decimals).saying(
+        f"a course of the day, and {noise.says}"
+    )
+
+
+def _shared(name: str, times: Sequence[Ints], columns: Sequence[Floats], decimals: int, interval_ms: int) -> FieldModel:
+    """Return noise, about a course that all devices have where one was seen."""
+    common = shared_course(times, columns, interval_ms)
+    if common is None:
+        return _drifting(name, columns, decimals, interval_ms)
+    begin_ms = min(int(at[0]) for at in times)
+    left = [one - shared_at(common, begin_ms, at, interval_ms) for one, at in zip(columns, times, strict=True)]
+    own = _drifting(f"{name}_own", left, decimals, interval_ms)
+    shape = fit_noise(measure([common]), len(common), interval_ms)
+    # How far one course goes beyond what it did is not seen: a slow one is taken for a few times that.
+    moved = float(common.std())
+    deviation = min(shape.slow, _MOST_BEYOND * moved) if shape.slow else moved
+    made: dict[str, Any] = {"deviation": significant(deviation), "shared": True}
+    if shape.slow:
+        made["period"] = _period(shape.period_ms)
+        if shape.is_smooth:
+            made["smooth"] = True
+    over = f", over {made['period']}" if shape.slow else ""
+    says = f"noise of all together{over}, and {own.says}"
+    return _about(name, "site", {"noise": made}, own, columns, decimals).saying(says)
+
+
+def _drifting(name: str, columns: Sequence[Floats], decimals: int, interval_ms: int) -> FieldModel:
+    """Return noise, and a drift where some devices have much of one and others little."""
+    drift = fit_drift(columns, interval_ms)
+    if drift is None:
         return _noise(name, columns, decimals, interval_ms)
-    told = [(times, values) for times, values in series if len(values)]
-    left = [one - course_at(course, times) for one, (times, _) in zip(columns, told, strict=True)]
-    noise = _noise(f"{name}_noise", left, _MOST_DECIMALS, interval_ms)
-    own = noise.configs[f"{name}_noise"]
-    own = {key: value for key, value in own.items() if key not in ("min", "max", "decimals")} | {"hidden": True}
+    made: dict[str, Any] = {"deviation": significant(drift.deviation), "period": _period(drift.period_ms)}
+    made |= {"spread": significant(drift.spread, 2)} if drift.spread else {}
+    made |= {"smooth": True} if drift.is_smooth else {}
+    # How far the means of all differ is no matter of the calm ones alone.
+    means = np.array([one.mean() for one in columns])
+    calm = [one - one.mean() for one in drift.calm]
+    placed = [one + mean for one, mean in zip(calm, np.resize(means, len(calm)), strict=True)]
+    quiet = _noise(f"{name}_calm", placed, decimals, interval_ms)
+    says = f"a drift of some, over {made['period']}, and {quiet.says}"
+    return _about(name, "drift", {"noise": made}, quiet, columns, decimals).saying(says)
+
+
+def _about(
+    name: str, part: str, made: dict[str, Any], noise: FieldModel, columns: Sequence[Floats], decimals: int
+) -> FieldModel:
+    """Return the sum of a hidden part and of noise, within the bounds of what was seen."""
+    *_, inner = noise.configs
+    own = {key: value for key, value in noise.configs[inner].items() if key not in ("min", "max", "decimals")}
     every = np.concatenate(columns)
     bounds = _bounds(every, float(every.min()), float(every.max()), decimals)
     return FieldModel(
         noise.configs
         | {
-            f"{name}_noise": own,
-            f"{name}_day": {"profile": {"points": course_points(course)}, "hidden": True},
-            name: {"formula": f"{name}_day + {name}_noise", "decimals": decimals} | bounds,
+            inner: own | {"hidden": True},
+            f"{name}_{part}": made | {"hidden": True},
+            name: {"formula": f"{name}_{part} + {inner}", "decimals": decimals} | bounds,
         },
-        f"a course of the day, and {noise.says}",
+        noise.says,
     )
 
 
 def _noise(name: str, columns: Sequence[Floats], decimals: int, interval_ms: int) -> FieldModel:
     seen = measure(columns)
-    noise = fit_noise(seen, round(float(np.median([len(one) for one in columns]))), interval_ms)
+    readings = round(float(np.median([len(one) for one in columns])))
+    noise = fit_noise(seen, readings, interval_ms, 10.0**-decimals)
     bounds = _bounds(np.concatenate(columns), seen.low, seen.high, decimals)
     mean = significant(seen.mean, 5)
     shape: dict[str, Any] = {"decimals": decimals} | bounds
@@ -145,9 +202,9 @@ def _noise(name: str, columns: Sequence[Floats], decimals: int, interval_ms: int
     if noise.is_smooth:
         slow["smooth"] = True
     fast = {"deviation": significant(noise.fast)}
-    if not noise.slow or (noise.fast > 0 and noise.slow < 0.05 * noise.fast):
+    if not noise.slow or (noise.fast > 0 and noise.moves < 0.05 * noise.fast):
         return FieldModel({name: {"noise": {"mean": mean} | fast} | shape}, "noise, each reading alone")
-    if noise.fast < 0.05 * noise.slow:
+    if noise.fast < 0.05 * noise.moves:
         return FieldModel({name: {"noise": {"mean": mean} | slow} | shape}, f"noise, over {slow['period']}")
     configs: Configs = {
         f"{name}_slow": {"noise": slow, "hidden": True},

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from edgefleet.learn.correlation import correlate_fields
 from edgefleet.learn.intervals import Beat, learn_beat, split_by_beat
 from edgefleet.learn.learned import LearnedFleet, LearnedGroup, LearnedPart
 from edgefleet.learn.messages import CapturedMessage, Heard, UnusedMessages
@@ -141,6 +142,8 @@ class _GroupLearner:
         kind = group.kind or self._name
         if group.kind:
             fields = [one for one in fields if one.captured]
+        else:
+            correlate_fields(fields)
         return LearnedPart(kind, config, fields, beat.gaps, count, is_declared=not group.kind)
 
     def _part(self, cluster: Sequence[tuple[SeenSlot, Beat]], number: int, parts: int) -> LearnedPart:
@@ -166,6 +169,7 @@ class _GroupLearner:
         config |= messages[0] if len(messages) == 1 else {"messages": messages}
         if not fields:
             fields = [LearnedField("alive", {"alive": {"constant": True}}, "not sent: all that is said is the same")]
+        correlate_fields(fields)
         kind = self._name if parts == 1 else f"{self._name}_{number}"
         count = sum(slot.count for slot, _ in cluster[:_MOST_MESSAGES])
         return LearnedPart(kind, config, fields, beat.gaps, count)

@@ -9,6 +9,10 @@ from devices.world.random import Floats
 
 _LEAST = 4
 """Readings of a device from which its series says something of what follows what."""
+_ENOUGH = 8
+"""Readings of a device, and devices, from which on their deviations are compared."""
+_STILL = 0.05
+_UNMOVED = 1e-18
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Moments:
     """Deviation within a device, pooled."""
     between: float
     """Deviation of the devices' means."""
+    uneven: float
+    """How far the devices' deviations differ: the deviation of their logarithms."""
     lags: tuple[float | None, ...]
     """Correlation with the reading before, and with those `LAGS` before; None where too little is seen or nothing
     moves."""
@@ -47,8 +53,25 @@ def measure(series: Sequence[Floats]) -> Moments:
         float(every.std()),
         float(np.sqrt(squares / freedom)) if freedom else 0.0,
         float(means.std(ddof=1)) if len(means) > 1 else 0.0,
+        _unevenness(moving),
         tuple(_lag(moving, lag) for lag in LAGS),
     )
+
+
+def _unevenness(moving: Sequence[Floats]) -> float:
+    spreads = np.array([one.std() for one in moving if len(one) >= _ENOUGH])
+    if len(spreads) < _ENOUGH or not spreads.any():
+        return 0.0
+    # One that hardly moves is not told from one that does not.
+    return float(np.log(np.maximum(spreads, _STILL * spreads.mean())).std(ddof=1))
+
+
+def autocovariance(series: Sequence[Floats]) -> list[float]:
+    """Return the variance within devices, and their covariance over each of `LAGS`, the mean of all devices."""
+    moving = [one - one.mean() for one in series if len(one) > max(LAGS) + 1]
+    return [
+        sum(float((one[lag:] * one[: len(one) - lag]).mean()) for one in moving) / len(moving) for lag in (0, *LAGS)
+    ]
 
 
 def _lag(moving: Sequence[Floats], lag: int) -> float | None:
@@ -58,4 +81,4 @@ def _lag(moving: Sequence[Floats], lag: int) -> float | None:
         if len(one) > lag + 1:
             products += float((one[lag:] * one[:-lag]).sum()) / (len(one) - lag)
             squares += float((one**2).mean())
-    return products / squares if squares > 1e-18 else None
+    return products / squares if squares > _UNMOVED else None
