@@ -90,6 +90,9 @@ _HOUR_EFFECT_MS = 45 * MINUTE_MS
 # Telraam's streets, far less than density alone would make them.
 _PACE_SIGMA, _PACE_MS = 0.18, 90 * MINUTE_MS
 _FASTER_SHARE = 0.2
+# Traffic that is far from its capacity is hardly slower than free, unlike what Greenshields has: v = vf (1 - (k/kj)^n),
+# after Pipes and Munjal. This n has the correlation of counts and speeds above.
+_STEEPNESS = 1.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ class Traffic:
         mean = self._roads.peak_vph[sites, roads] * demand(usual) * (1 - _RAIN_DEMAND * air.rain)
         keys = self._site_arrays.keys[sites]
         slowed: Floats | float = 1.0
+        steepness = 1.0
         if self._rare_days is not None:
             snow = self._rare_days.snow(towns, moments)[position]
             mean, slowed = mean * (1 - _SNOW_DEMAND * snow), 1 - _SNOW_SPEED * snow
@@ -169,13 +173,15 @@ class Traffic:
         if self._is_holiday is not None:
             # Much makes a road slower than usual, and hardly anything faster than free.
             pace = np.where(pace > 0, _FASTER_SHARE * pace, pace)
+            steepness = _STEEPNESS
         day = np.sqrt(_TOWN_SHARE) * day + np.sqrt(1 - _TOWN_SHARE) * own_day
         vehicles = mean * _factor(DAY_SIGMA, day) * _factor(HOUR_SIGMA, hour)
         density = greenshields_density(vehicles / self._roads.capacity_vph[sites, roads])
         # Beyond capacity fewer get through than wish to.
         vehicles = np.minimum(vehicles, self._roads.capacity_vph[sites, roads] * 4 * density * (1 - density))
         free = _FREE_MS[road_class] * (1 - _RAIN_SPEED * air.rain) * (1 - _FOG_SPEED * air.mist) * slowed
-        return np.stack([vehicles, free * (1 - density) * _factor(_PACE_SIGMA, pace), density], axis=1)
+        speed = free * (1 - density**steepness) * _factor(_PACE_SIGMA, pace)
+        return np.stack([vehicles, speed, density], axis=1)
 
 
 def _factor(sigma: float, deviations: Floats) -> Floats:

@@ -40,13 +40,13 @@ _ERRAND_H, _OUTING_H, _CALL_H, _AT_HOME_H = (0.6, 0.9), (1.5, 0.8), (0.3, 0.75),
 _CHAIN, _CHAIN_ON_ROUNDS, _ROUNDS_END_H = 0.25, 0.9, 16.3
 # Chance to go out again from home, by the hour from which it holds.
 _AGAIN = ((0.0, 0.4), (15.0, 0.5), (17.0, 0.55), (19.0, 0.33), (20.5, 0.12), (22.0, 0.01))
-_LAST_RETURN_H = 23.3
+_LAST_RETURN_H = 26.2
 # Time of a trip on free roads (s), lognormal: to work, on an errand, on a round; a long one, at week-ends more often.
-_COMMUTE_S, _ERRAND_S, _CALL_S, _LONG_S = (660.0, 0.6), (240.0, 0.9), (300.0, 0.8), (2700.0, 0.5)
-_LONG, _LONG_AT_WEEKEND = 0.04, 0.2
+_COMMUTE_S, _ERRAND_S, _CALL_S, _LONG_S = (400.0, 0.8), (150.0, 0.9), (300.0, 0.8), (2400.0, 0.6)
+_LONG, _LONG_AT_WEEKEND = 0.32, 0.42
 _LONGEST_S = 7200.0
 _CHOICES = 6
-_LIVE_IN_TOWN = 0.7
+_LIVE_IN_TOWN = 0.85
 """Of the others, two thirds live there as well."""
 # A trip has this much more time than it takes on free roads; the rest is stay.
 _SLOWNESS, _SPARE_S = 2.0, 300.0
@@ -101,7 +101,7 @@ class _Drawing:
         homeward = ~at_home & (~chains | (number >= _TRIPS - 2))
         at_weekend = self._weekday >= 5
         is_long = self._uniform("trip/long", number) < np.where(at_weekend, _LONG_AT_WEEKEND, _LONG)
-        is_long &= ~to_work & ~rounds & (self._hour < 17) & at_home
+        is_long &= ~to_work & ~rounds & (self._hour < 18.5) & at_home
         way = self._normal("trip/way", number)
         wish = np.where(rounds, _lognormal(way, _CALL_S), _lognormal(way, _ERRAND_S))
         wish = np.where(is_long, _lognormal(self._normal("trip/far", number), _LONG_S), wish)
@@ -122,7 +122,7 @@ class _Drawing:
         stay = self._stay(number, to_work, rounds, homeward, at_weekend | (self._hour > 18))
         leaves = arrives + stay
         # Who is out at night comes home at last.
-        latest = np.maximum(_LAST_RETURN_H - 2.5 * self._uniform("trip/late", number) ** 2, arrives + 0.05)
+        latest = np.maximum(_LAST_RETURN_H - 5.5 * self._uniform("trip/late", number) ** 0.6, arrives + 0.05)
         leaves = np.where(homeward, leaves, np.minimum(leaves, latest))
         again = self._uniform("trip/again", number) < _by_hour(leaves)
         self._goes = goes & (~homeward | (again & (leaves < 22.5)))

@@ -75,7 +75,7 @@ _DEPOTS = 2
 """Of a site; they are in villages, where the land is cheap."""
 # By how much trips take longer than on free roads, for traffic, lights and bends, and how far it is from one halt to
 # the next (s): as the ways of a week turned out, so that hardly any stay is too short.
-_SLOWNESS, _SPARE_S, _LEG_S = 1.65, 120.0, 175.0
+_SLOWNESS, _SPARE_S, _LEG_S = 1.55, 120.0, 175.0
 _LEAST_STAY_H = 0.02
 
 

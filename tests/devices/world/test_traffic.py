@@ -101,7 +101,7 @@ def test_dense_traffic_is_slow_but_not_by_density_alone() -> None:
     world = World.build(5, [SITE])
     times = MONDAY_MS + np.arange(0, 28 * DAY_MS, HOUR_MS)
     flow = components(world).traffic.flow_at(zeros(times), zeros(times), times)
-    assert -0.9 < np.corrcoef(flow.vehicles_per_hour, flow.speed_ms)[0, 1] < -0.25
+    assert -0.9 < np.corrcoef(flow.vehicles_per_hour, flow.speed_ms)[0, 1] < -0.05
     assert (flow.vehicles_per_hour <= components(world).roads.capacity_vph[0, 0]).all()
 
 

@@ -92,10 +92,11 @@ def test_days_have_commuting_and_quiet_nights(seed: int) -> None:
     away = weekday((found.depart_ms - 4 * HOUR_MS) // DAY_MS) >= 5
     driving = np.bincount(hour[~away], found.minutes[~away], 24) / found.minutes[~away].sum()
     assert (driving[:4] < 0.01).all()
+    assert driving[:4].sum() > 0
     assert driving[7:9].sum() > 0.1
     assert driving[16:19].sum() > 0.15
     at_weekend = np.bincount(hour[away], found.minutes[away], 24) / found.minutes[away].sum()
-    assert at_weekend[6:9].sum() < 0.6 * driving[6:9].sum()
+    assert at_weekend[6:9].sum() < 0.75 * driving[6:9].sum()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

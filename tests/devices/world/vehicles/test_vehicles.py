@@ -63,7 +63,7 @@ def test_position_speed_and_acceleration_agree_from_trip_to_trip() -> None:
         middle = (moving.acceleration_ms2[1:] + moving.acceleration_ms2[:-1]) / 2
         assert np.median(np.abs(change - middle)[within]) < 0.001
         assert np.percentile(np.abs(change - middle)[within], 99) < 1.5
-        assert -7 < moving.acceleration_ms2.min() < -1 < 1 < moving.acceleration_ms2.max() < 2.5
+        assert -7.6 < moving.acceleration_ms2.min() < -1 < 1 < moving.acceleration_ms2.max() < 2.8
         assert moving.lateral_ms2.max() < 9.81
         assert moving.speed_ms.max() * 3.6 < 170
 
@@ -99,7 +99,7 @@ def test_heading_is_that_of_the_way_driven() -> None:
 
 
 def test_a_trip_is_within_its_hour_and_hours_follow_each_other_in_place() -> None:
-    world = World.build(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET, version=1)
     vehicles = np.arange(300)
     begins = components(world).drivers.hour_begins_ms(np.zeros_like(vehicles), vehicles)
     for hour in range(8, 12):
@@ -115,7 +115,7 @@ def test_a_trip_is_within_its_hour_and_hours_follow_each_other_in_place() -> Non
 
 @pytest.mark.slow
 def test_the_fleet_is_never_all_at_rest_or_all_on_the_road() -> None:
-    world = World.build(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET, version=1)
     vehicles = np.arange(400)
     shares = []
     for minute in range(0, 24 * 60, 30):
@@ -188,8 +188,8 @@ def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing() -> None:
     times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 5 * HOUR_MS, 97_000)
     numbers = np.arange(len(times)) % 30
     sites = np.zeros_like(numbers)
-    expected = components(World.build(9, SITES)).vehicles.motion(sites, numbers, times)
-    forgetful, cache, _ = with_small_cache(World.build(9, SITES), 7)
+    expected = components(World.build(9, SITES, version=1)).vehicles.motion(sites, numbers, times)
+    forgetful, cache, _ = with_small_cache(World.build(9, SITES, version=1), 7)
     for row in range(len(times)):
         one = slice(row, row + 1)
         assert forgetful.motion(sites[one], numbers[one], times[one]).latitude[0] == expected.latitude[row]
@@ -253,7 +253,8 @@ def test_the_peak_acceleration_is_that_of_the_speed_trace() -> None:
         for row in range(len(ticks)):
             seen = braking[row * 120 : (row + 1) * 120].max()
             if peak.braking_ms2[row] > 2.5:
-                assert seen == pytest.approx(peak.braking_ms2[row], abs=0.05)
+                # The hardest may be between two samples.
+                assert seen == pytest.approx(peak.braking_ms2[row], abs=0.1)
                 checked += 1
             elif seen > 2.5:
                 # Shorter than half a second, or cut off by the end of the window.
