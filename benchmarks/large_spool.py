@@ -20,6 +20,7 @@ import yaml
 
 from benchmarks.proc import memory, pid_of
 from bridge.spool.message import SpooledMessage
+from bridge.spool.retention import KEEP_FREE_BYTES
 from bridge.spool.store import SpoolStore
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, answers, edgefleet_process, free_port
 
@@ -29,7 +30,7 @@ _PAYLOAD = (
     b'{"device_id":"bme280-%04d","timestamp":"2026-03-02T%02d:%02d:%02d.%03dZ","boot":1,"seq":%d,'
     b'"temperature_c":21.37,"humidity":46.2,"pressure_hpa":1009.41}'
 )
-_GIVEN_BACK_S = 120
+_GIVEN_BACK_S = 180
 _LOOK_EVERY_S = 1.0
 # Takes each batch whole, and counts its lines.
 _SERVER = """
@@ -164,9 +165,9 @@ def _watch(url: str, pid: int) -> tuple[float, int]:
 
 
 def _given_back(folder: Path) -> float:
-    """Wait until the file is hardly longer than an empty one, two minutes at the most; return what it takes in MB."""
-    deadline = time.monotonic() + _GIVEN_BACK_S
-    while (left := (folder / "spool.db").stat().st_size / 1e6) > 1 and time.monotonic() < deadline:
+    """Wait until the file has hardly more than the room it keeps, minutes at the most; return what it takes in MB."""
+    deadline, enough = time.monotonic() + _GIVEN_BACK_S, KEEP_FREE_BYTES / 1e6 + 2
+    while (left := (folder / "spool.db").stat().st_size / 1e6) > enough and time.monotonic() < deadline:
         time.sleep(_LOOK_EVERY_S)
     return left
 

@@ -89,8 +89,9 @@ def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeyp
         steps, before = 0, large
         while store.needs_maintenance():
             store.maintain()
-            assert before - (before := read_spool_report(path).file_bytes) <= 129 * 4096
+            assert before - (before := read_spool_report(path).file_bytes) <= 513 * 4096
             steps += 1
-        assert steps > 30
+        assert steps > 6
         assert before < 2 << 20
-    assert path.stat().st_size == before
+        # Not only in what the log says: on the disk, and while the bridge goes on.
+        assert path.stat().st_size == before
