@@ -155,6 +155,7 @@ class Bridge:
         self._source.stop()
         await self._spool.wait_idle()
         await self._runners.stop(self._runners.names)
+        await self._sparkplug.finish()
         await self._spool.close()
         await self._source.close()
         receiving.cancel()

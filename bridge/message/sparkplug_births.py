@@ -66,6 +66,8 @@ class _Node:
     """Number that was left out -> when that was seen."""
     told: dict[tuple[str, str], int] = field(default_factory=dict)
     """Device and metric -> time of the newest value: a birth tells it again."""
+    told_before: int = -1
+    """The newest time that was told in an earlier run."""
 
     @property
     def is_born(self) -> bool:
@@ -92,6 +94,7 @@ class SparkplugBirths:
             node = self._node(name)
             document = orjson.loads(text)
             node.bd_seq = document["bdSeq"]
+            node.told_before = document.get("told", -1)
             for device, metrics in document["births"].items():
                 birth = _Birth()
                 for metric, datatype, alias in metrics:
@@ -112,7 +115,13 @@ class SparkplugBirths:
             ]
             for device, birth in node.births.items()
         }
-        return orjson.dumps({"bdSeq": node.bd_seq, "births": births}).decode()
+        told = max(node.told_before, *node.told.values())
+        return orjson.dumps({"bdSeq": node.bd_seq, "births": births, "told": told}).decode()
+
+    @property
+    def nodes(self) -> list[str]:
+        """Return the nodes that are known."""
+        return list(self._nodes)
 
     def name_metrics(self, message: SpooledMessage, now_s: float) -> list[SpooledMessage]:
         """Return a message as it can be read without its births, in as many parts as it tells of times."""
@@ -253,7 +262,7 @@ class SparkplugBirths:
         if at_ms is None or metric.name is None or birth is None or metric.name not in birth.datatypes:
             return True
         key = place.device, metric.name
-        is_new = at_ms > node.told.get(key, -1)
+        is_new = at_ms > node.told.get(key, node.told_before)
         if is_new and not metric.is_null:
             if len(node.told) > MAX_KNOWN_METRICS // MAX_NODES * 50:
                 node.told.clear()

@@ -55,6 +55,15 @@ class SparkplugHost:
         """Keep births in this spool from now on."""
         self._spool = spool
 
+    async def finish(self) -> None:
+        """Keep what the nodes have told last, so that in the next run a birth that tells it again is no reading."""
+        if self._spool is None or self._spool.failure.done() or not self._births.nodes:
+            return
+        if self._writing is not None:
+            await self._writing
+        self._births.changed.update(self._births.nodes)
+        await self._write()
+
     def configure(self, subscriptions: Iterable[SubscriptionConfig]) -> None:
         """Look at what comes by those subscriptions that are of Sparkplug: the first that matches a topic counts."""
         foreign = (config for config in subscriptions if config.format != NATIVE_FORMAT)

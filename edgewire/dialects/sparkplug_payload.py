@@ -24,6 +24,7 @@ _FIXED = {1: 8, 5: 4}
 """Wire type -> bytes."""
 _VARINT, _BYTES, _FIXED32, _FIXED64 = 0, 2, 5, 1
 _NAME, _DATATYPE = 1, 4
+_TIME_TAG = 3 << 3 | _VARINT
 
 
 class SparkplugType(IntEnum):
@@ -365,8 +366,22 @@ def time_metric(written: bytes, timestamp: int) -> bytes:
 def shorten_metric(written: bytes, alias: int | None) -> bytes:
     """Return a metric as data has it after its birth: without datatype, and by alias where there is one."""
     dropped = (_DATATYPE,) if alias is None else (_NAME, _DATATYPE)
-    kept = b"".join(written[begin:end] for number, begin, end in _places(written) if number not in dropped)
+    kept = b"".join([written[begin:end] for number, begin, end in _places(written) if number not in dropped])
     return kept if alias is None else _number(2, alias) + kept
+
+
+def split_payload(payload: bytes) -> list[tuple[bytes, bytes, bool]]:
+    """Return the metrics of a payload of our own: each with its name as UTF-8, and whether it has a time."""
+    found = []
+    for number, begin, end in _places(payload):
+        if number != 2:
+            continue
+        _, at = _varint(payload, begin + 1)
+        written = payload[at:end]
+        # `write_metric` begins with the name, and a time follows it.
+        length, at = _varint(written, 1)
+        found.append((written[at : at + length], written, written[at + length] == _TIME_TAG))
+    return found
 
 
 def _written_value(datatype: int, value: int | float | bool | str) -> bytes:

@@ -16,7 +16,6 @@ from edgewire.dialects.sparkplug import (
     REBIRTH,
     SparkplugOptions,
     SparkplugTopic,
-    is_control,
     parse_topic,
     state_topic,
 )
@@ -28,6 +27,7 @@ from edgewire.dialects.sparkplug_payload import (
     metric_value,
     read_payload,
     shorten_metric,
+    split_payload,
     time_metric,
     write_metric,
     write_payload,
@@ -48,6 +48,7 @@ _CONTROLS: Mapping[str, SparkplugType] = MappingProxyType(
     }
 )
 """What can be written to, and its datatype."""
+_CONTROL_PREFIXES = b"Node Control/", b"Device Control/"
 _UNALIASED = frozenset({BD_SEQ, REBIRTH})
 """A host has to find these before it has read a birth."""
 
@@ -202,15 +203,17 @@ class SparkplugSession:
             self._writing = place.type, place.device, b"", False
             # An unfinished number at its end: nobody takes it for another value.
             return payload + b"\xff"
-        metrics = read_payload(payload).metrics
-        self._writing = place.type, place.device, payload, bool(metrics) and is_control(metrics[0])
+        is_set = False
         match place.type:
             case "NBIRTH" | "DBIRTH":
-                written: Iterable[bytes] = self._write_birth(place.device, metrics, now_ms)
+                written: Iterable[bytes] = self._write_birth(place.device, read_payload(payload).metrics, now_ms)
             case "NDATA" | "DDATA":
+                metrics = split_payload(payload)
+                is_set = metrics[0][0].startswith(_CONTROL_PREFIXES)
                 written = self._write_data(place.device, metrics, now_ms, is_past=is_past)
             case _:
                 written = ()
+        self._writing = place.type, place.device, payload, is_set
         return write_payload(now_ms, seq, written)
 
     def on_sent(self) -> None:
@@ -248,13 +251,13 @@ class SparkplugSession:
         return written
 
     def _write_data(
-        self, device: str, metrics: Sequence[SparkplugMetric], now_ms: int, *, is_past: bool
+        self, device: str, metrics: Sequence[tuple[bytes, bytes, bool]], now_ms: int, *, is_past: bool
     ) -> list[bytes]:
         aliases = self._aliases.get(device, {}) if self._uses_aliases else {}
         written: list[bytes] = []
-        for metric in metrics:
-            said = shorten_metric(metric.written, aliases.get(metric.name or ""))
-            if metric.timestamp is None:
+        for name, metric, has_time in metrics:
+            said = shorten_metric(metric, aliases.get(name.decode()))
+            if not has_time:
                 said = time_metric(said, now_ms)
             written.append(mark_historical(said) if is_past else said)
         return written

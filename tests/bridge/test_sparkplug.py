@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from bridge.check import preview_route
 from bridge.config import BridgeConfig
 from bridge.message.config import SubscriptionConfig
+from bridge.source.sparkplug_host import BIRTH_PREFIX
 from bridge.spool.dead_letters import read_dead_letters
 from bridge.spool.store import SpoolStore
 from edgefleet.embedded import ManagedProcess
@@ -36,6 +37,7 @@ class PahoNode:
         self.group = group
         self.seq = 0
         self.births = 0
+        self.told_ms = 0
         self.answers = True
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"node-{group}")
         self._client.on_message = self._on_command
@@ -66,6 +68,7 @@ class PahoNode:
 
     def tell(self, temperature: float, at_ms: int | None = None, *, is_historical: bool = False) -> None:
         at_ms = at_ms or _now_ms()
+        self.told_ms = max(self.told_ms, at_ms)
         values = (temperature, 40.0, 1013.0)
         self._publish("DDATA", [
             write_metric(None, T.DOUBLE, value, alias=number, timestamp=at_ms, says_datatype=False,
@@ -140,6 +143,10 @@ async def test_a_node_is_read_by_name_over_a_restart_and_asked_for_its_births(
                 await eventually(lambda: (missing("edgefleet_bridge_missing_total") or 0) == 1, "the gap is counted")
                 await stage.settled()
                 assert len(dead_letters(stage)) == 1
+    store = SpoolStore(stage.path, ["http"])
+    (kept,) = store.list_metadata(BIRTH_PREFIX).values()
+    store.close()
+    assert orjson.loads(kept)["told"] == node.told_ms, "so that a birth which tells it again is no reading"
     bodies = [orjson.loads(line) for _, _, body in ingest.requests for line in body.splitlines()]
     assert [one.get("other") for one in bodies] == [None, {"historical": True}, None, None]
     assert {one["source"]["name"] for one in bodies} == {f"{group}/N/D"}

@@ -163,6 +163,24 @@ def test_births_are_known_in_the_next_run() -> None:
     assert again.dump_node("G/N") is None
 
 
+def test_what_a_birth_tells_again_is_no_reading_in_the_next_run_either() -> None:
+    births = SparkplugBirths()
+    read(births, message("NBIRTH", birth(TEMP)))
+    read(births, message("NDATA", data(1, 21.5, at_ms=MS + 5)))
+    kept = births.dump_node("G/N")
+    assert kept is not None
+    again = SparkplugBirths()
+    again.restore({"G/N": kept})
+    assert again.nodes == ["G/N"]
+    told_again = write_metric("temp", T.DOUBLE, 21.5, alias=1, timestamp=MS + 5)
+    (told,) = read(again, message("NBIRTH", birth(told_again, at_ms=MS + 9)))
+    assert not told.values
+    meanwhile = write_metric("temp", T.DOUBLE, 22.0, alias=1, timestamp=MS + 6)
+    (told,) = read(again, message("NBIRTH", birth(meanwhile, at_ms=MS + 9)))
+    assert told.values == {"temp": 22.0}
+    assert SparkplugBirths().nodes == []
+
+
 def test_numbers_are_counted_on_over_255_and_what_is_left_out_asks_for_a_birth_when_it_does_not_come() -> None:
     counted = Counted()
     births = SparkplugBirths(counted)
