@@ -17,6 +17,8 @@ import yaml
 
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.verify import Outcome, verify_run
+from edgewire.dialects.sparkplug import REBIRTH
+from edgewire.dialects.sparkplug_payload import SparkplugType, write_metric, write_payload
 from edgewire.run_record import RunRecord
 from tests.e2e.chain import running_chain
 from tests.waiting import until
@@ -64,6 +66,7 @@ GROUPS: dict[str, dict[str, Any]] = {
 """Site -> how its devices speak."""
 HOMIE_LOG = "homie/5/homie-001/$log/warn"
 AWS_COMMAND = "$aws/commands/things/aws-001/executions/e1"
+NBIRTH = "spBv1.0/sparkplug/NBIRTH/sparkplug-001"
 TTS_DOWN = "v3/edgefleet@ttn/devices/tts-001/down"
 ANSWERS = (
     HOMIE_LOG, "me/rpc", "stat/tasmota-001/RESULT", f"{TTS_DOWN}/sent", "zigbee2mqtt/bridge/response/health_check",
@@ -118,6 +121,10 @@ def listening(broker: MosquittoProcess, *filters: str) -> Iterator[tuple[paho.Cl
         client.loop_stop()
 
 
+def topics_heard(heard: list[tuple[str, bytes]], topic: str) -> int:
+    return sum(one == topic for one, _ in heard)
+
+
 def stored(path: Path) -> Counter[str]:
     """The messages of each site in the store."""
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
@@ -130,7 +137,16 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
     with ExitStack() as stack:
         broker, ingest, store = stack.enter_context(running_chain(tmp_path, {}, subscriptions=SUBSCRIPTIONS))
         client, heard = stack.enter_context(
-            listening(broker, "homeassistant/#", "ha/#", "+/online", "tele/+/LWT", "zigbee2mqtt/bridge/state", *ANSWERS)
+            listening(
+                broker,
+                "homeassistant/#",
+                "ha/#",
+                "+/online",
+                "tele/+/LWT",
+                "zigbee2mqtt/bridge/state",
+                NBIRTH,
+                *ANSWERS,
+            )
         )
         scenario = tmp_path / "fleet.yaml"
         sites = [{"name": site, "latitude": 48.9, "longitude": 2.4} for site in GROUPS]
@@ -150,6 +166,11 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
         client.publish("zigbee2mqtt/bridge/request/health_check", b"", qos=1)
         # One that is heeded would change what the device says, which `verify` could not compute again.
         client.publish("homie/5/homie-001/device/interval/set", b"soon", qos=1)
+        until(lambda: topics_heard(heard, NBIRTH) >= 1)
+        rebirth = write_metric(REBIRTH, SparkplugType.BOOLEAN, True)
+        slower = write_metric("Node Control/Scan Rate", SparkplugType.INT64, 1)  # which is refused
+        client.publish(NBIRTH.replace("NBIRTH", "NCMD"), write_payload(1, None, [rebirth, slower]))
+        until(lambda: topics_heard(heard, NBIRTH) >= 2)
         client.publish(f"{TTS_DOWN}/push", b'{"downlinks":[{"f_port":2,"frm_payload":"AQ=="}]}', qos=1)
         client.publish("thingsboard-001/v1/devices/me/rpc/request/31", b'{"method":"identify"}', qos=1)
         client.publish("v1/gateway/rpc", b'{"device":"tbgateway-002","data":{"id":3,"method":"identify"}}', qos=1)
