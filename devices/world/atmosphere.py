@@ -46,7 +46,7 @@ _CELL_DEG, _EASTWARD_DEG_PER_MS = 0.6, 0.16 / HOUR_MS
 _SHOWER_MS, _BREATH_MS, _GUST_MS = 6 * HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS
 _PERIODS_MS = np.array([_SHOWER_MS, _BREATH_MS, _BREATH_MS, _BREATH_MS, _GUST_MS])
 _BREATH_C, _BREATH_DEW_C, _BREATH_HPA = 0.41, 0.64, 0.20
-_CONVECTION_C_PER_K = 0.08
+_CONVECTION_C_PER_K = 0.11
 # What passes within hours is now much and now little, by exponents of normals: within half a day, and within hours;
 # its tails differ between temperature, dew point and pressure.
 _ACTIVITY, _QUICK_ACTIVITY = 0.35, 0.45
@@ -58,7 +58,7 @@ _DEW_COURSE = 0.025
 # The day's course is sooner or later by half an hour a deviation (degrees of longitude), as clouds and wind have it.
 _JITTER_DEG = 9.0
 # A shower by day brings air down that is cooler by this much of what the sun has heated.
-_DOWNDRAUGHT_PER_K = 0.45
+_DOWNDRAUGHT_PER_K = 0.7
 # On a coast it is warmer or cooler for a day or two, as the wind is from the land or the sea: by so much of the
 # deviation from one day to another.
 _SHORE_WIND = 0.35

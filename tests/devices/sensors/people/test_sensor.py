@@ -194,7 +194,9 @@ class TestOverDispersion:
         shops = Shops(hash_bits(1, "shop", np.arange(20)), np.zeros(20, dtype=np.int64), 30_000, 0.15)
         totals = shops.totals(world, MONDAY_MS // DAY_MS + np.arange(364)).reshape(20, 52, 7).astype(float)
         shares = 100 * totals.sum(axis=(0, 1)) / totals.sum()
-        for found, share in zip(shares, (13.1, 13.1, 13.9, 14.9, 16.9, 15.5, 12.6), strict=True):
+        # The source's are 13.1, 13.1, 13.9, 14.9, 16.9, 15.5, 12.6 %; doors are open for .88 of a day, and of a Sunday
+        # for .72, and who would come while they are locked does not.
+        for found, share in zip(shares, (13.4, 13.4, 14.2, 15.3, 17.3, 15.8, 10.5), strict=True):
             assert found == pytest.approx(share, abs=0.5)
         relative = (totals / totals.mean(axis=1, keepdims=True)).reshape(20, 364)
         assert relative.std() == pytest.approx(0.15, abs=0.02)
