@@ -32,8 +32,10 @@ def main() -> int:
     started = time.monotonic()
     with Services() as services:
         for number in range(rounds):
+            if arguments.minutes:
+                random.Random(seed + number).shuffle(chosen)
             for fault in chosen:
-                if number and _is_over(started, arguments.minutes):
+                if _is_over(started, arguments.minutes):
                     break
                 for extra in range(_MIXES if fault.name == "mix" and not arguments.only else 1):
                     result = execute(fault, seed + number + 1000 * extra, services, arguments.folder)
@@ -61,7 +63,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="FAULT[,FAULT…]", help="only these faults, by the names in the table")
     parser.add_argument("--seed", type=int, help="of the first round; by default a random one, which is printed")
     parser.add_argument("--rounds", type=int, help="each fault so many times; 10, with --only 1")
-    parser.add_argument("--minutes", type=float, help="begin no run after so long, but those of the first round")
+    parser.add_argument(
+        "--minutes", type=float, help="begin no run after so long, and take the faults in a random order"
+    )
     parser.add_argument("--dry", action="store_true", help="print the table only")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="where failed runs are kept")
     return parser.parse_args()

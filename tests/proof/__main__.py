@@ -23,7 +23,7 @@ DOCUMENT = ROOT / "docs" / "proof.md"
 BEGIN, END = "<!-- proof: begin -->", "<!-- proof: end -->"
 
 _PATIENCE_S = 1800
-"""How much longer than its minutes a part may take: the first round of chaos is always made whole."""
+"""How much longer than its minutes a part may take: what has begun is done to its end."""
 
 
 class PartOutcome(NamedTuple):
