@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from devices.firmware.outbox import OutboxConfig
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.speech import spoken_messages
 from edgewire.dialects.payload_template import braced_names
 from edgewire.dialects.platform_limits import PlatformLimits
 from edgewire.dialects.registry import DIALECTS
 from edgewire.dialects.topic_check import shown_topic
+
+_CLOSE = 0.95
+"""Part of a limit that is still below it, whoever counts."""
 
 
 class PlatformFault(NamedTuple):
@@ -34,6 +38,25 @@ def longest_keep_alive_s(groups: Iterable[DeviceGroup]) -> int:
     return min((found.keep_alive_s[1] for found in limits), default=65_535)
 
 
+def paced_outbox(outbox: OutboxConfig, group: DeviceGroup, time_scale: float) -> OutboxConfig:
+    """Return how devices of a group empty their outbox: as it is set, and no quicker than their platform takes it.
+
+    What has waited leaves in bursts of a second's worth: half of the limit, but more than what comes meanwhile.
+    """
+    limits = limits_of(group)
+    if limits is None or limits.messages_per_s is None:
+        return outbox
+    most = limits.messages_per_s
+    paced = max(most / 2, min(_CLOSE * most, 1.25 * _messages_per_s(group, time_scale)))
+    if outbox.flush_per_second is not None and outbox.flush_per_second <= paced:
+        return outbox
+    return outbox.model_copy(update={"flush_per_second": paced})
+
+
+def _messages_per_s(group: DeviceGroup, time_scale: float) -> float:
+    return time_scale * 1000 / group.least_interval / group.readings_per_message
+
+
 def platform_faults(group: DeviceGroup, keep_alive_ms: int, time_scale: float) -> Iterator[PlatformFault]:
     """Yield what devices of a group would do that their platform does not take."""
     limits = limits_of(group)
@@ -51,8 +74,8 @@ def platform_faults(group: DeviceGroup, keep_alive_ms: int, time_scale: float) -
             f" leave out {group.dialect_name}"
         )
         yield PlatformFault("keep alive", "keep_alive", False, said)
-    rate = time_scale * 1000 / group.least_interval / group.readings_per_message
-    if rate > limits.messages_per_s:
+    rate = _messages_per_s(group, time_scale)
+    if limits.messages_per_s is not None and rate > limits.messages_per_s:
         said = (
             f"each device would publish {rate:,.0f} messages a second, and {limits.platform} takes"
             f" {limits.messages_per_s} of a connection: write a longer interval, or a smaller time_scale"

@@ -19,7 +19,7 @@ from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import check_whole, entry_location, entry_of, expand_parts
 from devices.scenario.identity_table import PASSWORD, SAS_KEY, SITE, line_of_device, login_columns
 from devices.scenario.on_change import MOST_COUNTED_LIVE
-from devices.scenario.platform_check import platform_faults
+from devices.scenario.platform_check import paced_outbox, platform_faults
 from devices.scenario.speech import (
     topics_of_many,
 )
@@ -382,7 +382,7 @@ class Scenario(ConfigFile):
         """Return what the firmware of the devices of a group is built with."""
         return Build(
             firmware=group.firmware or self.firmware,
-            outbox=group.outbox or self.outbox,
+            outbox=paced_outbox(group.outbox or self.outbox, group, self.time_scale),
             reconnect=group.reconnect or self.reconnect,
         )
 

@@ -13,7 +13,8 @@ import orjson
 from edgewire.dialects.aws_iot import AwsIotOptions
 from edgewire.dialects.base import DialectError, MessageRole
 from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
-from edgewire.dialects.kind_fields import event_mapping, kind_fields
+from edgewire.dialects.introduction import introduced
+from edgewire.dialects.kind_fields import event_mapping, measured_mapping
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.remote_methods import INTERVAL_S, asked_action, asked_interval, method_name, unknown_method
 from edgewire.dialects.timed_object import TIME_KEY
@@ -37,12 +38,7 @@ class AwsIotEncoder:
         self._things = "$aws/things/{id}/shadow" + (f"/name/{options.shadow}" if options.shadow else "")
         self._in_shadow = options.readings == "shadow"
         self._topic = f"{self._things}/update" if self._in_shadow else options.topic
-        fields = kind_fields(kind, "AWS IoT")
-        may_leave_out = not all(field.is_optional for field in fields)
-        measured = {
-            field.name: {"from": field.name, "optional": True} if field.is_optional and may_leave_out else field.name
-            for field in fields
-        }
+        measured = measured_mapping(kind, "AWS IoT")
         happened = event_mapping(kind)
         self.messages = (self._template(measured, MessageRole.READING),)
         self.events = (self._template(happened, MessageRole.EVENT),) if happened else ()
@@ -55,8 +51,7 @@ class AwsIotEncoder:
         """Yield, as a device comes, what it is, and a request of what was desired of it meanwhile."""
         if status["state"] != "online":
             return
-        told = {key: status[key] for key in ("firmware", "boot", "reset_reason") if status.get(key) is not None}
-        yield self._update({"reported": {"device": {"kind": names["kind"], "site": names["site"], **told}}}, names)
+        yield self._update({"reported": {"device": introduced(names, status)}}, names)
         yield Publication(self._shadow("get", names), b"", retain=False)
 
     def will(self, names: DeviceNames) -> None:

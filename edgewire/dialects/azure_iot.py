@@ -27,7 +27,7 @@ AZURE_LIMITS = PlatformLimits(
     payload_bytes=256 * 1024,
     client_id_bytes=128,
     keep_alive_s=(1, 1177),
-    messages_per_s=6000,
+    messages_per_s=None,
     names_by_client_id=True,
 )
 """Limits of one connection; how many messages a hub takes in a second is a matter of its tier."""

@@ -13,7 +13,8 @@ import orjson
 from edgewire.dialects.azure_iot import HUB, AzureIotOptions, read_bag
 from edgewire.dialects.base import DialectError, MessageRole
 from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
-from edgewire.dialects.kind_fields import event_mapping, kind_fields
+from edgewire.dialects.introduction import introduced
+from edgewire.dialects.kind_fields import event_mapping, measured_mapping
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.remote_methods import INTERVAL_S, asked_action, asked_interval, method_name, unknown_method
 from edgewire.dialects.timed_object import TIME_KEY
@@ -35,12 +36,7 @@ class AzureIotEncoder:
         bag = {"$.ct": "application/json", "$.ce": "utf-8", **options.properties}
         written = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in bag.items())
         topic = f"{self._prefix}devices/{{id}}/messages/events/{written}"
-        fields = kind_fields(kind, "Azure IoT Hub")
-        may_leave_out = not all(field.is_optional for field in fields)
-        measured = {
-            field.name: {"from": field.name, "optional": True} if field.is_optional and may_leave_out else field.name
-            for field in fields
-        }
+        measured = measured_mapping(kind, "Azure IoT Hub")
         happened = event_mapping(kind)
         self.messages = (MessageTemplate(topic, {TIME_KEY: "timestamp", **measured}),)
         self.events = (
@@ -51,8 +47,7 @@ class AzureIotEncoder:
         """Yield, as a device comes, what it is, and a request of what was desired of it meanwhile."""
         if status["state"] != "online":
             return
-        told = {key: status[key] for key in ("firmware", "boot", "reset_reason") if status.get(key) is not None}
-        yield self._report({"device": {"kind": names["kind"], "site": names["site"], **told}}, names)
+        yield self._report({"device": introduced(names, status)}, names)
         yield Publication(self._hub(f"twin/GET/?$rid={_GET}", names), b"", retain=False)
 
     def will(self, names: DeviceNames) -> None:

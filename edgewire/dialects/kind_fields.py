@@ -33,6 +33,20 @@ def kind_fields(kind: str, dialect: str) -> tuple[KindField, ...]:
     return tuple(found)
 
 
+def measured_mapping(kind: str, dialect: str) -> dict[str, Any]:
+    """Return the fields of a kind in the notation of `own_format`; those without a value are left out.
+
+    Raises `DialectError` for a kind without any.
+    """
+    fields = kind_fields(kind, dialect)
+    # An object has at least one key that is always there.
+    may_leave_out = not all(field.is_optional for field in fields)
+    return {
+        field.name: {"from": field.name, "optional": True} if field.is_optional and may_leave_out else field.name
+        for field in fields
+    }
+
+
 def measures(kind: str, names: Collection[str]) -> bool:
     """Return whether the readings of a kind have all these fields, as numbers that are always there."""
     if kind not in CONTRACT:

@@ -14,7 +14,8 @@ class PlatformLimits:
     client_id_bytes: int
     keep_alive_s: tuple[int, int]
     """From and to: what is shorter or longer is changed by the platform, or refused."""
-    messages_per_s: int
+    messages_per_s: int | None
+    """That one connection may publish; None where there is no such limit."""
     names_by_client_id: bool = False
     """Whether a device has to be called as its client."""
     topic_bytes: int = 65_535

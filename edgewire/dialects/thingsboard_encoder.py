@@ -12,7 +12,8 @@ import orjson
 
 from edgewire.dialects.base import DialectError, MessageRole
 from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
-from edgewire.dialects.kind_fields import event_mapping, kind_fields
+from edgewire.dialects.introduction import introduced
+from edgewire.dialects.kind_fields import event_mapping, measured_mapping
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.remote_methods import INTERVAL_S, asked_action, asked_interval, method_name, unknown_method
 from edgewire.dialects.thingsboard import DEVICE_API, GATEWAY_API, ThingsBoardOptions
@@ -22,22 +23,6 @@ _ATTRIBUTES, _RPC = "attributes", "rpc"
 _IN_FORCE = "active_interval_s"
 _NOT_FOR_US = DialectCommand("", {}, "")
 """What a device hears, and has nothing to do or say about: other attributes, and its own words."""
-
-
-def _spoken(kind: str) -> dict[str, Any]:
-    fields = kind_fields(kind, "ThingsBoard")
-    # An object has at least one key that is always there.
-    may_leave_out = not all(field.is_optional for field in fields)
-    return {
-        field.name: {"from": field.name, "optional": True} if field.is_optional and may_leave_out else field.name
-        for field in fields
-    }
-
-
-def _introduced(names: DeviceNames, status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the client attributes of a device that has come."""
-    told = {key: status[key] for key in ("firmware", "boot", "reset_reason") if status.get(key) is not None}
-    return {"kind": names["kind"], "site": names["site"], **told}
 
 
 def _result(command: DialectCommand, outcome: CommandOutcome) -> dict[str, Any]:
@@ -57,7 +42,7 @@ class ThingsBoardEncoder:
         """Raises `DialectError` for a kind without values."""
         self._root = f"{options.prefix}{DEVICE_API}"
         happened = event_mapping(kind)
-        self.messages = (self._template(_spoken(kind), MessageRole.READING),)
+        self.messages = (self._template(measured_mapping(kind, "ThingsBoard"), MessageRole.READING),)
         self.events = (self._template(happened, MessageRole.EVENT),) if happened else ()
         self.is_known_by_login = "{id}" not in options.prefix and "{mac}" not in options.prefix
         """Whether ThingsBoard alone can tell whose messages these are: by the access token, as they name no device."""
@@ -69,7 +54,7 @@ class ThingsBoardEncoder:
     def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> Iterator[Publication]:
         """Yield, as a device comes, its client attributes, and a request of the shared one that it heeds."""
         if status["state"] == "online":
-            yield _published(self._topic(_ATTRIBUTES, names), _introduced(names, status))
+            yield _published(self._topic(_ATTRIBUTES, names), introduced(names, status))
             yield _published(self._topic(f"{_ATTRIBUTES}/request/1", names), {"sharedKeys": INTERVAL_S})
 
     def will(self, names: DeviceNames) -> None:
@@ -121,7 +106,7 @@ class ThingsBoardGatewayEncoder:
         """Raises `DialectError` for a kind without values."""
         self._root = f"{options.prefix}{GATEWAY_API}"
         happened = event_mapping(kind)
-        self.messages = (self._template(_spoken(kind), MessageRole.READING),)
+        self.messages = (self._template(measured_mapping(kind, "ThingsBoard"), MessageRole.READING),)
         self.events = (self._template(happened, MessageRole.EVENT),) if happened else ()
 
     def _template(self, values: Mapping[str, Any], role: MessageRole) -> MessageTemplate:
@@ -136,7 +121,7 @@ class ThingsBoardGatewayEncoder:
             yield _published(self._topic("disconnect", names), {"device": device})
             return
         yield _published(self._topic("connect", names), {"device": device, "type": names["kind"]})
-        yield _published(self._topic(_ATTRIBUTES, names), {device: _introduced(names, status)})
+        yield _published(self._topic(_ATTRIBUTES, names), {device: introduced(names, status)})
 
     def will(self, names: DeviceNames) -> None:
         """Return none: the connection is the gateway's."""

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from devices.fleet import shutdown
+from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgewire.run_record import RunRecord
@@ -109,6 +110,26 @@ async def test_a_thing_ends_at_the_newest_that_is_desired_whatever_conflicts_com
     assert peer.shadows["pump-1"].reported["settings"] == {"interval_s": 0.2}
     assert peer.shadows["pump-2"].delta == {}
     assert peer.shadows["pump-2"].reported["device"]["kind"] == "bme280"
+
+
+async def test_what_has_waited_leaves_no_quicker_than_aws_iot_takes_it() -> None:
+    peer = AwsIotPeer()
+    async with serving(peer) as broker:
+
+        async def script(fleet: Fleet) -> None:
+            await after_readings(peer)
+            (client,) = fleet.clients
+            client.link_faults = LinkFaultState()
+            client.link_faults.drop_count = 1
+            client.drop_connection()
+            await eventually(lambda: len(client.firmware.outbox) > 130, "readings to wait")
+            client.link_faults = None
+            client.request_reconnect()
+            await eventually(lambda: client.is_idle, "all to have left")
+
+        group = {"dialect": "aws-iot", "ids": ["pump-1"], "interval": "25ms"}
+        record = await conduct(scenario_of(broker.url, group, reconnect={"base": "100ms", "cap": "200ms"}), script)
+    assert_all_is_well(record, peer)
 
 
 @pytest.mark.parametrize(
