@@ -1,7 +1,7 @@
 """Learns when devices speak: how far apart, how evenly, and whether at a beat or when something has changed."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Beat(NamedTuple):
     """Says how far apart the messages of a device are."""
 
     interval_ms: int
-    config: dict[str, str]
+    config: dict[str, Any]
     """The keys of a group."""
     gaps: Floats
 
@@ -34,13 +34,13 @@ def learn_beat(slot: SeenSlot) -> Beat | None:
     if not len(gaps):
         return None
     low, middle, high = (float(one) for one in np.percentile(gaps, (5, 50, 95)))
-    interval_ms = _round(middle)
+    interval_ms = round_interval(middle)
     spread = high - low
     if spread > _UNEVEN * middle and low >= _LEAST_MS:
         mean_ms, half = float(gaps.mean()), min(spread / 2, 0.9 * float(gaps.mean()))
-        least, most = _round(mean_ms - half), _round(mean_ms + half)
+        least, most = round_interval(mean_ms - half), round_interval(mean_ms + half)
         return Beat(round(mean_ms), {"interval": f"{duration_text(least)}..{duration_text(most)}"}, gaps)
-    config = {"interval": duration_text(interval_ms)}
+    config: dict[str, Any] = {"interval": duration_text(interval_ms)}
     jitter_ms = round(spread / _OF_TWO_UNIFORM)
     if jitter_ms >= max(2, interval_ms // 500):
         config["jitter"] = duration_text(min(jitter_ms, interval_ms - 1))
@@ -74,7 +74,7 @@ def gaps_of(told: Iterable[list[SeenMessage]]) -> Floats:
     return np.concatenate(found).astype(np.float64) if found else np.empty(0)
 
 
-def _round(milliseconds: float) -> int:
+def round_interval(milliseconds: float) -> int:
     """Return an interval as people set it: 10 s and not 10,003 ms, within a hundredth."""
     for step in reversed(_STEPS_MS):
         rounded = round(milliseconds / step) * step

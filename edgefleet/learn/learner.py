@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from edgefleet.learn.change_beat import learn_change_beat
 from edgefleet.learn.correlation import correlate_fields
 from edgefleet.learn.intervals import Beat, learn_beat, split_by_beat
 from edgefleet.learn.learned import LearnedFleet, LearnedGroup, LearnedPart
@@ -17,6 +18,7 @@ from edgefleet.learn.seen import SeenGroup, SeenSlot
 from edgefleet.learn.slot_names import FieldNames
 from edgefleet.learn.topic_names import TopicNames
 from edgefleet.learn.topics import ID, SITE, ParsedMessage, group_by_topics
+from edgewire.dialects.registry import DIALECTS
 
 _SAME_BEAT = 1.3
 """Messages whose intervals differ by less are of one reading."""
@@ -39,7 +41,7 @@ def learn_fleet(heard: Heard) -> LearnedFleet:
     for group in own:
         group.has_discovery = _is_described(group, described)
     fleet = LearnedFleet([], 1, heard.read, _seconds(heard.messages), unused, stopped_at=heard.stopped_at)
-    split = [one for group in (*groups, *own) for one in split_by_beat(group)]
+    split = [one for group in (*groups, *own) for one in _divided(group)]
     for number, group in enumerate(split, start=1):
         if number > _MOST_GROUPS:
             unused.add(f"more than {_MOST_GROUPS} groups of devices that differ", count=_count(group))
@@ -81,6 +83,20 @@ def _is_described(group: SeenGroup, topics: frozenset[str]) -> bool:
     )
 
 
+def _divided(group: SeenGroup) -> list[SeenGroup]:
+    """Return groups whose devices speak alike often; what changes differs from device to device, and divides none."""
+    if _may_tell_changes(group) and all(learn_change_beat(slot) for slot in group.slots.values()):
+        return [group]
+    return split_by_beat(group)
+
+
+def _may_tell_changes(group: SeenGroup) -> bool:
+    """Return whether its devices may be such as tell changes alone: they have one message, and say all in it."""
+    dialect = DIALECTS.get(group.dialect)
+    speaks = not group.dialect or (dialect is not None and dialect.reports_on_change and not group.kind)
+    return speaks and len(group.slots) == 1
+
+
 class _GroupLearner:
     """Learns one group."""
 
@@ -96,7 +112,8 @@ class _GroupLearner:
         """Return what was learned; None where no device says anything twice."""
         timed: list[tuple[SeenSlot, Beat]] = []
         for slot in self._group.slots.values():
-            if (beat := learn_beat(slot)) is None:
+            changes = learn_change_beat(slot) if _may_tell_changes(self._group) else None
+            if (beat := changes or learn_beat(slot)) is None:
                 self._unused.add(
                     "said once by each device: at which interval is not seen", count=slot.count + slot.kept
                 )
@@ -133,7 +150,9 @@ class _GroupLearner:
         beat = max(cluster, key=lambda entry: entry[0].count)[1]
         fields: list[LearnedField] = []
         for slot in slots:
-            learner = MappingLearner(_CanonicalNames(), beat.interval_ms, Counter(), is_numbered=False)
+            learner = MappingLearner(
+                _CanonicalNames(), beat.interval_ms, Counter(), is_numbered=False, tells_changes="on" in beat.config
+            )
             for values in values_by_path(slot.by_device):
                 learner.number(values)
             fields += learner.fields
@@ -157,7 +176,9 @@ class _GroupLearner:
             topic = self._names.shown(slot.topic, len(self._devices))
             words = [level for level in topic.split("/") if not level.startswith("{") and level not in _OF_ANY_VALUE]
             names.word = words[-1] if words and topic.rpartition("}")[2].strip("/") else "value"
-            learner = MappingLearner(names, beat.interval_ms, self._remarks, is_numbered=is_numbered)
+            learner = MappingLearner(
+                names, beat.interval_ms, self._remarks, is_numbered=is_numbered, tells_changes="on" in beat.config
+            )
             payload = self._payload(slot, learner)
             messages.append({"topic": topic, "payload": payload} | ({"retain": True} if slot.is_retained else {}))
             fields += learner.fields

@@ -10,6 +10,7 @@ import numpy as np
 
 from devices.declared.config import LARGEST, MAX_CHOICES
 from devices.world.random import Floats
+from edgefleet.learn.change_beat import fill_series
 from edgefleet.learn.field_models import (
     Configs,
     Series,
@@ -54,8 +55,20 @@ class LearnedField:
 class MappingLearner:
     """Learns the fields of the payloads of one topic of a group."""
 
-    def __init__(self, names: FieldNames, interval_ms: int, remarks: Counter[str], *, is_numbered: bool) -> None:
-        """Count what was changed, for the sake of privacy or of the notation, in `remarks`."""
+    def __init__(
+        self,
+        names: FieldNames,
+        interval_ms: int,
+        remarks: Counter[str],
+        *,
+        is_numbered: bool,
+        tells_changes: bool = False,
+    ) -> None:
+        """Count what was changed, for the sake of privacy or of the notation, in `remarks`.
+
+        Of devices that tell changes alone, a value is learned as it was in between as well.
+        """
+        self._tells_changes = tells_changes
         self.fields: list[LearnedField] = []
         self._names = names
         self._interval_ms = interval_ms
@@ -99,7 +112,7 @@ class MappingLearner:
             self._remarks["positions were moved to a made-up place"] += 1
             values = _moved(values, _POSITIONS[key])
         name = self._names.take(values.path)
-        model = number_model(name, list(values.series.values()), self._interval_ms)
+        model = number_model(name, self._measured(values), self._interval_ms)
         captured = [np.array(told, dtype=np.float64) for _, told in values.series.values()]
         if all(len(set(one.tolist())) == 1 for one in captured):
             # It may be a number by which somebody knows the device: it is not told as it is.
@@ -108,7 +121,7 @@ class MappingLearner:
 
     def _state(self, values: PayloadValues, *, on: Any, says: Sequence[str] | None) -> Any:
         name = self._names.take(values.path)
-        series = list(values.series.values())
+        series = self._measured(values)
         if len(set(values.values)) == 1:
             said = says[0] if says else values.values[0]
             return self._field(name, {name: {"constant": said}}, "constant", values, [])
@@ -132,8 +145,12 @@ class MappingLearner:
         if len(known) == 2:
             return self._state(changed, on=known[1], says=(known[1], known[0]))
         name = self._names.take(values.path)
-        model = choice_model(name, list(series.values()), self._interval_ms, known[:MAX_CHOICES])
+        model = choice_model(name, self._measured(changed), self._interval_ms, known[:MAX_CHOICES])
         return self._field(name, model.configs, model.says, changed, [])
+
+    def _measured(self, values: PayloadValues) -> list[Series]:
+        series = list(values.series.values())
+        return [fill_series(one, self._interval_ms) for one in series] if self._tells_changes else series
 
     def _constant_text(self, values: PayloadValues, text: str) -> Any:
         """Return a text; one that is all of a payload is a field, as it would stand in quotes otherwise."""

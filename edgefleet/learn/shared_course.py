@@ -6,7 +6,7 @@ import numpy as np
 
 from devices.world.random import Floats, Ints
 
-_LEAST_DEVICES, _LEAST_READINGS = 4, 12
+_LEAST_DEVICES, _LEAST_READINGS = 8, 12
 _LEAST_SHARE = 0.4
 """Of the variance within devices, from which on it is more than chance."""
 
