@@ -13,9 +13,9 @@ from tests.waiting import until
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 
 
-def test_our_services_do_not_run_as_root(stack: ComposeStack) -> None:
-    for service in ("ingest", "bridge"):
-        assert stack.run("exec", "-T", service, "id", "-u").strip() == "10001"
+def test_no_service_runs_as_root(stack: ComposeStack) -> None:
+    for service, user in {"ingest": "10001", "bridge": "10001", "mosquitto": "1883", "kafka": "1000"}.items():
+        assert stack.run("exec", "-T", service, "id", "-u").strip() == user
 
 
 def test_settings_of_the_environment_are_those_of_the_containers(stack: ComposeStack) -> None:

@@ -27,6 +27,21 @@ def test_a_service_comes_back_from_a_pinned_image_on_loopback_alone(name: str) -
 
 
 @pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_no_capability_and_gets_none(name: str) -> None:
+    assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert "cap_add" not in SERVICES[name]
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+    assert not SERVICES[name].get("privileged")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"kafka"}))
+def test_a_service_writes_to_its_volumes_alone(name: str) -> None:
+    """Kafka's image writes its configuration into itself when it starts."""
+    assert SERVICES[name]["read_only"] is True
+    assert SERVICES[name]["tmpfs"] == ["/tmp"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_what_a_service_keeps_is_in_a_named_volume_or_in_this_repository(name: str) -> None:
     for volume in SERVICES[name]["volumes"]:
         source = volume.split("}")[0].removeprefix("${FLEET_SCENARIO:-") if volume[0] == "$" else volume.split(":")[0]
