@@ -6,11 +6,13 @@ from unittest.mock import Mock, call
 import pytest
 
 from devices.firmware.firmware import Firmware
+from devices.firmware.outbox import Reading
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.loss_window import LossWindow
 from devices.fleet.session_factory import create_session
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
+from edgewire.dialects.sparkplug_payload import SparkplugType, read_payload, write_metric, write_payload
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import Connected, ConnectionLost, Message, Properties, Subscribed, Subscription, Version
 from edgewire.mqtt.limits import ServerLimits
@@ -99,6 +101,31 @@ def test_a_node_of_sparkplug_hears_commands_before_it_is_born(version: Version) 
     client.disconnect_cleanly()
     assert link.method_calls[-1] == call.close(4 if version is Version.V5 else 0)
     assert link.method_calls[-2].args[0] == "spBv1.0/default/NDEATH/d"
+
+
+def test_a_node_of_sparkplug_that_falls_asleep_says_its_death_and_forwards_as_it_wakes() -> None:
+    owner = Mock()
+    client = device(owner, id="d", dialect="sparkplug", firmware={"sleep": {"readings": 3, "awake": "1s"}})
+    assert client.begin_connect()
+    link = Mock(connected=True, writable=True)
+    client.on_events(link, [CONNECTED])
+    owner.monotonic_s = lambda: 2.0
+    client.tick()
+    client.tick()
+    said, closed = link.method_calls[-2:]
+    assert (said.args[0], closed) == ("spBv1.0/default/NDEATH/d", call.close(4))
+    client.on_events(link, [ConnectionLost("")])
+    assert client.is_asleep
+    metric = write_metric("humidity", SparkplugType.DOUBLE, 1.0, timestamp=1)
+    for seq in range(3):
+        client.handle_reading(Reading(seq, client.topics[0], write_payload(1, None, [metric]), 0, 1, 0))
+    assert client.begin_connect()
+    again = Mock(connected=True, writable=True)
+    client.on_events(again, [CONNECTED])
+    birth, *data = [one.args for one in again.publish.mock_calls]
+    assert birth[0] == "spBv1.0/default/NBIRTH/d"
+    read = [read_payload(payload) for _, payload in data]
+    assert [(one.seq, one.metrics[0].is_historical) for one in read] == [(1, True), (2, True), (3, False)]
 
 
 @pytest.mark.parametrize(("topic", "ignored"), [("homeassistant/status", 0), ("cmnd/d/State", 1)])
