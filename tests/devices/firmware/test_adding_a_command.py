@@ -51,6 +51,7 @@ firmware = Firmware(device.device_id, device.key, 1, 0, scenario.build(scenario.
 session = create_session(device, firmware, wire_format, scenario, (None, None), Version.V5)
 fleet = Mock(timeline=timeline, pacer=SimpleNamespace(computed_until_ms=0), device_time_ms=lambda: 0)
 fleet.monotonic_s = lambda: 0.0
+fleet.token_life_s = lambda _: None
 fleet.on_command = CommandHandler(fleet).handle_command
 client = DeviceClient(device, firmware, session, fleet, lambda: 0.5, BrokerUrl.parse("mqtt://h"), wire_format)
 client.handle_reading(Reading(0, b"t", b"{}", 1, 1))
