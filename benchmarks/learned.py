@@ -25,9 +25,11 @@ DEVICES = 40
 """Of each group."""
 WINDOW = 20
 """Readings of a window."""
+SEEDS = (4711, 17, 301, 8080)
+"""Of installations; what is learned of, and how, was chosen on the first alone."""
 
 
-def installation(sites: int) -> str:
+def installation(sites: int, seed: int) -> str:
     """Return a scenario of three dialects; devices of one site share its air."""
     places = "".join(f"  - {{name: s{at}, latitude: {40 + at % 20}, longitude: {at // 2}}}\n" for at in range(sites))
     spoken = (("tasmota", "air", 10), ("zigbee2mqtt", "room", 15), ("esphome", "node", 10))
@@ -35,12 +37,12 @@ def installation(sites: int) -> str:
         f'  - {{kind: bme280, id: "{word}-{{n}}", count: {DEVICES}, dialect: {dialect}, interval: {every}s}}\n'
         for dialect, word, every in spoken
     )
-    return f"seed: 4711\nsites:\n{places}devices:\n{groups}"
+    return f"seed: {seed}\nsites:\n{places}devices:\n{groups}"
 
 
-def script_rows(seconds: int, devices: int = DEVICES) -> Iterator[Row]:
+def script_rows(seconds: int, seed: int, devices: int = DEVICES) -> Iterator[Row]:
     """Yield what a script says that is not ours: a tank's level with a pump, by a client that knows no jitter."""
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
     for number in range(devices):
         level, is_on, temperature = 60 + 4 * number / devices, False, 18 + rng.normal(0, 2)
         for at_s in range(number % 5, seconds, 5):
@@ -92,16 +94,28 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--seconds", type=int, default=600, help="length of the capture")
     options.add_argument("--sites", type=int, default=DEVICES, help="at how many places the devices are")
+    options.add_argument(
+        "--seeds", type=int, nargs="+", default=SEEDS, help="of the installations, one after the other"
+    )
     given = options.parse_args()
-    seconds = given.seconds
+    areas: dict[tuple[str, str], list[float]] = {}
+    for seed in given.seeds:
+        for spoken, field, area in learned_areas(given.sites, seed, given.seconds):
+            areas.setdefault((spoken, field), []).append(area)
+    print(f"| devices | field | AUC, median of {len(given.seeds)} | from | to |\n|---|---|---:|---:|---:|")
+    for (spoken, field), found in areas.items():
+        print(f"| {spoken} | `{field}` | {np.median(found):.2f} | {min(found):.2f} | {max(found):.2f} |")
+
+
+def learned_areas(sites: int, seed: int, seconds: int) -> Iterator[tuple[str, str, float]]:
+    """Learn one installation; yield the dialect, the name and the AUC of each field, and print how it was learned."""
     with tempfile.TemporaryDirectory() as folder:
         plant, capture = Path(folder) / "plant.yaml", Path(folder) / "capture.jsonl"
-        plant.write_text(installation(given.sites))
-        rows = [*heard_of(plant, BEGIN_MS, seconds), *script_rows(seconds)]
-        print(f"{write_capture(capture, rows):,} messages in {seconds} s")
+        plant.write_text(installation(sites, seed))
+        rows = [*heard_of(plant, BEGIN_MS, seconds), *script_rows(seconds, seed)]
+        print(f"seed {seed}: {write_capture(capture, rows):,} messages in {seconds} s")
         fleet = learn_fleet(read_capture(capture, HeardLimits()))
         scenario = write_scenario(Path(folder) / "fleet.yaml", fleet, device_counts(fleet.groups, None, 1.0))
-        print("| devices | field | learned | AUC |\n|---|---|---|---|")
         for group in fleet.groups:
             for part in group.parts:
                 for field in part.fields:
@@ -109,7 +123,8 @@ def main() -> None:
                     area = area_under_curve(field.captured, made)
                     if area is not None:
                         spoken = group.dialect or "own format"
-                        print(f"| {spoken} | `{field.name}` | {field.says} | {area:.2f} |")
+                        print(f"  {spoken} {field.name}: {field.says}: {area:.2f}")
+                        yield spoken, field.name, area
 
 
 if __name__ == "__main__":
