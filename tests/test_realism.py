@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.realism import detectors, judges, stations
+from benchmarks.realism import detectors, footfall, judges, stations
 from benchmarks.realism.__main__ import BEGIN, DEVICES_BEGIN, DEVICES_END, END, PAGE, statistics_table
 from benchmarks.realism.device_table import EXPECTED, device_table
 from benchmarks.realism.weather_statistics import day_statistics, year_statistics
@@ -63,7 +64,7 @@ def test_faults_are_found_as_easily_in_ours_as_in_the_real_one() -> None:
     assert faulty.temperature_c[wrong].groupby(faulty.index[wrong].date).nunique().max() == 1
 
     def found(pair: tuple[object, object]) -> dict[tuple[str, str], float]:
-        return {(detector, fault): auc for detector, fault, auc in detectors.detection(*pair, SEED)}  # type: ignore[misc,arg-type]
+        return {(detector, fault): one.auc() for detector, fault, one in detectors.detection(*pair, SEED)}  # type: ignore[misc,arg-type]
 
     real, ours = found((here.readings, neighbour.readings)), found(detectors.pair_of_airports(SEED, here, neighbour))
     assert real.keys() == ours.keys()
@@ -71,11 +72,40 @@ def test_faults_are_found_as_easily_in_ours_as_in_the_real_one() -> None:
         assert ours[key] == pytest.approx(auc, abs=0.12), key
 
 
+def test_how_far_a_difference_may_be_off_is_told_by_blocks() -> None:
+    hours = np.arange(24 * 365)
+    wrong = hours % 120 >= 96
+    draws = np.random.default_rng(SEED)
+    blind, sharp = (detectors.Detection(draws.normal(size=len(hours)) + size * wrong, wrong) for size in (0, 3))
+    mean, low, high = detectors.difference(blind, [sharp])
+    assert 0.4 < low < mean < high < 0.6
+    mean, low, high = detectors.difference(sharp, [sharp])
+    assert mean == low == high == 0
+
+
+def test_people_of_ours_come_as_the_real_ones_do() -> None:
+    real = footfall.real_counts("183 K Road")
+    assert 0.95 < real["count"].notna().mean() <= 1
+    ours = footfall.emulated_counts(SEED, real)
+    there, here = (dict(footfall.count_statistics(counts)) for counts in (real, ours))
+    for name, within in (
+        ("CV of days beside their weekday", 0.06),
+        ("days, lag of a day", 0.25),
+        ("days, lag of a week", 0.3),
+        ("Saturday beside the mean day", 0.1),
+        ("Sunday beside the mean day", 0.17),
+        ("CV of an hour beside its day, beyond Poisson", 0.05),
+    ):
+        assert here[name] == pytest.approx(there[name], abs=within), name
+    assert here["counted a day, hours of 11 to 18"] == pytest.approx(there["counted a day, hours of 11 to 18"], rel=0.2)
+
+
 def test_the_page_has_the_tables_that_the_command_writes() -> None:
     written = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
     names = [name for name, _ in day_statistics(stations.seattle_days())]
     names += [line.split("|")[1].strip() for line in statistics_table([stations.airport("JFK")], ((SEED, SEED),))[2:]]
     names += [judge.name for judge in judges.JUDGES] + list(detectors.DETECTORS)
+    names += [name for name, _ in footfall.count_statistics(footfall.real_counts(footfall.COUNTERS[0]))]
     for name in names:
         assert f"| {name} |" in written
     for picture in re.findall(r"\((images/[^)]+)\)", written):

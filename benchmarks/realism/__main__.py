@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.realism import detectors, judges, plots, stations
+from benchmarks.realism import detectors, footfall, judges, plots, stations
 from benchmarks.realism.device_table import device_table
 from benchmarks.realism.weather_statistics import day_statistics, year_statistics
 
@@ -66,9 +66,21 @@ def write_page() -> None:
         "",
         *judges_table(found, SEEDS, judges.JUDGES),
         "",
+        "### Stations that no constant was set with",
+        "",
+        *held_out_table(SEEDS),
+        "",
+        "### People in town",
+        "",
+        f"Emulated are the seeds {_numbers(SEEDS[:1])}.",
+        "",
+        *footfall_table(SEEDS[:1]),
+        "",
         "### Faults in real and in emulated air",
         "",
-        *faults_table(SEEDS),
+        f"Emulated are the seeds {_numbers(SEEDS[:1])}.",
+        "",
+        *faults_table(SEEDS[:1]),
     ]
     real = found[0]
     emulated = real.emulated(SEEDS[0][0], real.normals())
@@ -145,28 +157,71 @@ def judges_table(
     return _table("area under the curve", columns)
 
 
+def held_out_table(seeds: tuple[tuple[int, int], ...]) -> list[str]:
+    """Return judge, and the area under the curve of stations that were held back, every third hour of those of IWEC."""
+    columns: dict[str, dict[str, float]] = {}
+    found = [(stations.airport("LGA"), 1), *((station, 3) for station in stations.held_out())]
+    for station, step in found:
+        normals = station.normals()
+        years = {seed: station.emulated(seed, normals)[::step] for pair in seeds for seed in pair}
+        for judge in judges.JUDGES:
+            auc = [
+                judges.area_under_curve(judge, station.readings[::step], years[one], years[other], 24 // step)
+                for one, other in seeds
+            ]
+            columns.setdefault(station.name, {})[judge.name] = float(np.mean(auc))
+    return _table("area under the curve", columns)
+
+
+def footfall_table(seeds: tuple[tuple[int, int], ...]) -> list[str]:
+    """Return statistic, and for each counter real | emulated, with what judges make of days of hours."""
+    columns: dict[str, dict[str, float]] = {}
+    chosen = [judge for judge in judges.JUDGES[:2] if judge.days == 1]
+    shown = {"": lambda counts: counts, ", beside the usual week": footfall.beside_usual_week}
+    real_ones = [footfall.real_counts(name) for name in footfall.COUNTERS]
+    for name, real in zip(footfall.COUNTERS, real_ones, strict=True):
+        years = {seed: footfall.emulated_counts(seed, real) for pair in seeds for seed in pair}
+        columns[f"{name}, real"] = dict(footfall.count_statistics(real))
+        emulated = columns[f"{name}, emulated"] = _mean(map(footfall.count_statistics, years.values()))
+        for judge in chosen:
+            for said, show in shown.items():
+                auc = [
+                    judges.area_under_curve(judge, *map(show, (real, years[one], years[other])), len(footfall.HOURS))
+                    for one, other in seeds
+                ]
+                emulated[f"area under the curve: {judge.name}{said}"] = float(np.mean(auc))
+    for judge in chosen:
+        for said, show in shown.items():
+            first, second = (show(counts) for counts in real_ones[:2])
+            columns[f"{footfall.COUNTERS[0]}, real"][f"area under the curve: {judge.name}{said}"] = (
+                judges.area_under_curve(judge, first, second, second, len(footfall.HOURS))
+            )
+    return _table("statistic", columns)
+
+
 def faults_table(seeds: tuple[tuple[int, int], ...]) -> list[str]:
-    """Return detector and fault, and the area under the curve in real air and in emulated air, with its spread."""
+    """Return detector and fault, and the area under the curve in real air and in emulated air, with how they differ."""
     here, neighbour = stations.airport("JFK"), stations.airport("EWR")
-    real = {(detector, fault): auc for detector, fault, auc in
-            detectors.detection(here.readings, neighbour.readings, seeds[0][0])}  # fmt: skip
-    emulated: dict[tuple[str, str], list[float]] = {}
+    real = {
+        (detector, fault): found for detector, fault, found in
+        detectors.detection(here.readings, neighbour.readings, seeds[0][0])
+    }  # fmt: skip
+    emulated: dict[tuple[str, str], list[detectors.Detection]] = {}
     for pair in seeds:
         for seed in pair:
             years = detectors.pair_of_airports(seed, here, neighbour)
-            for detector, fault, auc in detectors.detection(*years, seeds[0][0]):
-                emulated.setdefault((detector, fault), []).append(auc)
-    lines = ["| detector | fault | real | emulated | difference |", "|---|---|---|---|---|"]
-    for (detector, fault), auc in real.items():
-        found = emulated[detector, fault]
-        mean = float(np.mean(found))
-        spread = f"{mean:.2f} ({min(found):.2f} to {max(found):.2f})"
-        lines.append(f"| {detector} | {fault} | {auc:.2f} | {spread} | {mean - auc:+.2f} |")
+            for detector, fault, found in detectors.detection(*years, seeds[0][0]):
+                emulated.setdefault((detector, fault), []).append(found)
+    lines = ["| detector | fault | real | emulated | emulated less real | 95 % of draws |", "|---" * 6 + "|"]
+    for (detector, fault), one in sorted(real.items(), key=lambda row: list(detectors.DETECTORS).index(row[0][0])):
+        mean, low, high = detectors.difference(one, emulated[detector, fault])
+        areas = f"{one.auc():.2f} | {one.auc() + mean:.2f}"
+        lines.append(f"| {detector} | {fault} | {areas} | {mean:+.2f} | {low:+.2f} to {high:+.2f} |")
     return lines
 
 
-def _numbers() -> str:
-    return ", ".join(str(seed) for pair in SEEDS for seed in pair)
+def _numbers(pairs: tuple[tuple[int, int], ...] = SEEDS) -> str:
+    return ", ".join(str(seed) for pair in pairs for seed in pair)
 
 
 def _table(title: str, columns: dict[str, dict[str, float]]) -> list[str]:

