@@ -5,6 +5,7 @@ real pair and each emulated pair get the same faults at the same hours. How far 
 by drawing blocks of 15 days again and again, the same of the real and of the emulated year.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -139,7 +140,10 @@ def rolling_score(year: pd.DataFrame, _: pd.DataFrame) -> pd.Series:
 
 def local_outliers(year: pd.DataFrame, _: pd.DataFrame) -> pd.Series:
     """Return how alone each six hours are among all others of the year (local outlier factor)."""
-    return _of_lags(year, lambda lags: -LocalOutlierFactor(20).fit(lags).negative_outlier_factor_)
+    with warnings.catch_warnings():
+        # It warns of hours that are all the same, which those of a stuck sensor are.
+        warnings.simplefilter("ignore", UserWarning)
+        return _of_lags(year, lambda lags: -LocalOutlierFactor(20).fit(lags).negative_outlier_factor_)
 
 
 def one_class(year: pd.DataFrame, _: pd.DataFrame) -> pd.Series:
