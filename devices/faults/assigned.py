@@ -8,7 +8,7 @@ import numpy as np
 
 from devices.faults.base import Fault
 from devices.faults.rows import AffectedRows
-from devices.faults.schedule import FaultSchedule, Windows
+from devices.faults.schedule import NEVER_MS, FaultSchedule, Windows
 from devices.sensors.columns import Columns, take_rows
 from devices.world.random import Flags, Hashes, Ints, hash_bits, uniform
 from devices.world.world import World
@@ -60,19 +60,22 @@ class AssignedFault:
         return self.schedule.last_end(self.seed, self.stream, self.keys[positions], times, since_ms)
 
     def affected_rows(self, positions: Ints, times: Ints, last_good: LastGood | None = None) -> AffectedRows:
-        """Return the rows (a device and a time each) that it affects."""
+        """Return the rows (a device and a time each) that it affects, with those that it leaves something in."""
         candidates = np.flatnonzero(self.has[positions])
         times, positions = times[candidates], positions[candidates]
         windows = self._windows_at(positions, times)
         inside = windows.holds(times)
-        starts, positions = windows.start[inside], positions[inside]
+        if self.fault.trail_ms and len(times):
+            windows, inside = self._with_trail(positions, times, windows, inside)
+        starts, ends, positions, times = windows.start[inside], windows.end[inside], positions[inside], times[inside]
         return AffectedRows(
             self.seed,
             self.stream,
             candidates[inside],
             self.keys[positions],
-            times[inside],
-            times[inside] - starts,
+            times,
+            np.minimum(times, ends) - starts,
+            times - ends,
             partial(_once_each, last_good, positions, starts) if last_good else dict,
         )
 
@@ -88,6 +91,16 @@ class AssignedFault:
     @property
     def _chance_stream(self) -> str:
         return f"{self.stream}/chance"
+
+    def _with_trail(self, positions: Ints, times: Ints, windows: Windows, inside: Flags) -> tuple[Windows, Flags]:
+        """Return these windows, or else the last one of each device where that ended less than the trail ago."""
+        trail_ms = self.fault.trail_ms
+        ended = self.last_end(positions, times, int(times.min()) - trail_ms)
+        trails = np.flatnonzero(~inside & (times - ended < trail_ms) & (ended > NEVER_MS))
+        last = self._windows_at(positions[trails], ended[trails] - 1)
+        start, end, found = windows.start.copy(), windows.end.copy(), inside.copy()
+        start[trails], end[trails], found[trails] = last.start, last.end, True
+        return Windows(start, end), found
 
     def _windows_at(self, positions: Ints, times: Ints) -> Windows:
         return self.schedule.windows_at(self.seed, self.stream, self.keys[positions], times)

@@ -173,6 +173,11 @@ class Fault(Config):
         """The fields of a reading that it can change; empty where it takes whole messages."""
         return ()
 
+    @property
+    def trail_ms(self) -> int:
+        """For how long after its end readings show that it was there."""
+        return 0
+
     def apply(self, columns: Columns, rows: AffectedRows) -> Columns:
         """Return the columns that it changes, whole, with other values in its rows; those given stay as they are."""
         return {}

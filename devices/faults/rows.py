@@ -27,7 +27,9 @@ class AffectedRows:
     times: Ints
     """True time of each row, ms since 1970 UTC."""
     since_ms: Ints
-    """How long the fault has been there."""
+    """How long the fault has been there, or was."""
+    after_ms: Ints
+    """How long ago it ended; negative where it is there, as it always is but for faults that have a `trail_ms`."""
     last_good: Callable[[], Columns]
     """Computes the undisturbed last readings before the fault, a row each."""
 
@@ -44,6 +46,7 @@ class AffectedRows:
             keys=self.keys[where],
             times=self.times[where],
             since_ms=self.since_ms[where],
+            after_ms=self.after_ms[where],
             last_good=lambda: {name: take_rows(column, where) for name, column in self.last_good().items()},
         )
 

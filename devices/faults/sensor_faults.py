@@ -16,7 +16,7 @@ from devices.faults.rows import AffectedRows, replace_values, values_in
 from devices.sensors.bme280.chip import Signature, signature
 from devices.sensors.columns import Columns
 from devices.sensors.fields import numeric_fields, time_fields, whole_numbers
-from devices.sensors.gps.nmea import without_fix
+from devices.sensors.gps.nmea import with_fewer_used, without_fix
 from devices.sensors.registry import KINDS
 from devices.world.random import Flags, Floats, Ints, normal, uniform
 from edgewire.clock import iso_ms, parse_ms
@@ -235,8 +235,14 @@ class CodeFault(Fault):
         }
 
 
+_FIXES_S, _LEAST_USED = 8.0, 4
+_HDOP_AT_FIRST, _MISSED_AT_FIRST = 1.6, 6.0
+"""What a fresh fix has more of dilution, and fewer of satellites, than one that is old; it goes within seconds
+(`_FIXES_S`), as after a tunnel (devices/sensors/gps/receiver.py)."""
+
+
 class GpsLoss(Fault):
-    """The receiver sees no satellites: no fix, no position."""
+    """The receiver sees no satellites: no fix, no position. Afterwards it finds them again one by one."""
 
     type: Literal["gps_loss"]
     kind: Literal["gps", "telematics"] = "gps"
@@ -248,8 +254,37 @@ class GpsLoss(Fault):
         rest = ("altitude_m", "speed_kmh", "heading_deg", "hdop", "satellites")
         return ("fix", *position, *rest, "nmea") if self.kind == "gps" else position
 
+    @property
+    def trail_ms(self) -> int:
+        """For half a minute fewer satellites are used than could be; a telematics unit does not tell of them."""
+        return 30_000 if self.kind == "gps" else 0
+
     def apply(self, columns: Columns, rows: AffectedRows) -> Columns:
-        """Say what a receiver without a fix says, in the fields and in its sentences."""
+        """Say what a receiver without a fix says, in its sentences too, and then what one with a fresh fix says."""
+        lost = self._lose(columns, rows.select(rows.after_ms < 0))
+        return lost | self._find_again(columns | lost, rows.select(rows.after_ms >= 0))
+
+    def _find_again(self, columns: Columns, rows: AffectedRows) -> Columns:
+        if not (len(rows.rows) and {"fix", "hdop", "satellites"} <= columns.keys()):
+            return {}
+        told = zip(*(values_in(columns[name], rows.rows) for name in ("fix", "hdop", "satellites")), strict=True)
+        # What is played back may not have them.
+        rows = rows.select(np.array([fix != "none" and None not in (hdop, used) for fix, hdop, used in told]))
+        fresh = np.exp(-rows.after_ms / 1000 / _FIXES_S)
+        found = np.asarray(values_in(columns["satellites"], rows.rows))
+        used = np.minimum(found, np.maximum(_LEAST_USED, np.rint(found - _MISSED_AT_FIRST * fresh))).astype(np.int64)
+        old = np.asarray(values_in(columns["hdop"], rows.rows), dtype=np.float64)
+        hdop = np.round(old + np.where(used < found, _HDOP_AT_FIRST * fresh, 0.0), 2)
+        changed: Columns = {
+            "hdop": replace_values(columns["hdop"], rows.rows, hdop),
+            "satellites": replace_values(columns["satellites"], rows.rows, used),
+        }
+        if "nmea" in columns:
+            epochs = zip(values_in(columns["nmea"], rows.rows), used.tolist(), hdop.tolist(), strict=True)
+            changed["nmea"] = replace_values(columns["nmea"], rows.rows, [with_fewer_used(*one) for one in epochs])
+        return changed
+
+    def _lose(self, columns: Columns, rows: AffectedRows) -> Columns:
         nothing = {"fix": "none", "hdop": 99.99, "satellites": 0}
         changed: Columns = {
             name: replace_values(columns[name], rows.rows, [nothing.get(name)] * len(rows.rows))

@@ -69,12 +69,11 @@ def sentences(
     else:
         used, pages = _sky(first_satellite, number)
     mode = 2 if altitude_m is None else 3
-    dops = f"{min(hdop * _PDOP_OF_HDOP, 99.99):.2f},{hdop:.2f},{min(hdop * _VDOP_OF_HDOP, 99.99):.2f}"
     return [
         sentence(f"GNRMC,{clock},A,{place},{knots},{course},{date},,,A"),
         sentence(f"GNVTG,{course},T,,M,{knots},N,{kmh:.3f},K,A"),
         sentence(f"GNGGA,{clock},{place},1,{number:02d},{hdop:.2f},{height},M,{geoid_m:.1f},M,,"),
-        sentence(f"GNGSA,A,{mode},{used},{dops}"),
+        sentence(f"GNGSA,A,{mode},{used},{','.join(_dilutions(hdop))}"),
         *pages,
         sentence(f"GNGLL,{place},{clock},A,A"),
     ]
@@ -164,6 +163,26 @@ def at_another_time(epoch: list[str], time_ms: int) -> list[str]:
             fields[place] = clock if value == "clock" else date
         changed.append(sentence(",".join(fields)))
     return changed
+
+
+def with_fewer_used(epoch: list[str], satellites: int, hdop: float) -> list[str]:
+    """Return the sentences of an epoch with a fix for which no more of the satellites were used."""
+    number = min(satellites, _MOST_IN_GGA)
+    changed = []
+    for text in epoch:
+        fields = text[1:].partition("*")[0].split(",")
+        match fields[0][2:]:
+            case "GGA":
+                fields[7:9] = f"{number:02d}", f"{hdop:.2f}"
+            case "GSA":
+                fields[3:] = [*fields[3 : 3 + number], *[""] * (_MOST_IN_GGA - number), *_dilutions(hdop)]
+        changed.append(sentence(",".join(fields)))
+    return changed
+
+
+def _dilutions(hdop: float) -> list[str]:
+    """Return PDOP, HDOP and VDOP."""
+    return [f"{min(hdop * share, 99.99):.2f}" for share in (_PDOP_OF_HDOP, 1.0, _VDOP_OF_HDOP)]
 
 
 _TIMES_IN = {"RMC": ((1, "clock"), (9, "date")), "GGA": ((1, "clock"),), "GLL": ((5, "clock"),)}

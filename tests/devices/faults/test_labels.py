@@ -135,7 +135,7 @@ def test_labels_name_exactly_the_messages_that_differ(scenario: Scenario) -> Non
         mine = [
             (seq, due)
             for seq, due in differing[label.device_id]
-            if label.start_ms <= due and (label.end_ms is None or due < label.end_ms)
+            if label.start_ms <= due and (label.end_ms is None or due < label.end_ms + fault.trail_ms)
         ]
         assert (label.first_seq, label.last_seq, label.messages) == (min(mine)[0], max(mine)[0], len(mine))
         assert (label.kind, label.fields, label.boot) == (fault.kind, fields, line.boot)

@@ -34,7 +34,11 @@ def rows(line: Timeline) -> dict[tuple[str, int], tuple[int, dict[str, Any]]]:
 
 
 def pairs(kind: str, *faults: dict[str, Any]) -> list[tuple[int, dict[str, Any], dict[str, Any]]]:
-    """Due time, clean and faulty message of the first device in the window; outside nothing may differ."""
+    """Due time, clean and faulty message of the first device in the window; outside nothing may differ.
+
+    But for what a fault leaves for some time after it.
+    """
+    trail_ms = 30_000 if kind == "gps" and any(fault["type"] == "gps_loss" for fault in faults) else 0
     line = timeline(kind, *({"devices": [f"{kind}-0001"], **fault} for fault in faults))
     clean, faulty = rows(timeline(kind)), rows(line)
     assert set(clean) == set(faulty)
@@ -43,7 +47,7 @@ def pairs(kind: str, *faults: dict[str, Any]) -> list[tuple[int, dict[str, Any],
         assert list(row) == list(faulty[key][1])
         if key[0] == f"{kind}-0001" and FROM_MS <= due < TO_MS:
             inside.append((due, row, faulty[key][1]))
-        else:
+        elif key[0] != f"{kind}-0001" or not TO_MS <= due < TO_MS + trail_ms:
             assert faulty[key] == (due, row)
     assert inside
     return inside
@@ -180,6 +184,34 @@ def test_gps_loss_is_in_the_sentences_too() -> None:
         assert [text.split(",")[2] for text in row["nmea"] if text[3:6] == "RMC"] == ["V"]
         assert row["clean_nmea"][0].split(",")[2] == "A"
     assert "nmea" in line.labels(start, start + 60_000)[0].fields
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_after_gps_loss_satellites_are_found_one_by_one(world: int) -> None:
+    devices = [{"kind": "gps", "count": 8, "interval": "1s", "settings": {"nmea": True}}]
+    fault = {"type": "gps_loss", "from": "2026-03-04T12:00:00Z", "to": "2026-03-04T12:01:00Z"}
+    scenario = Scenario(world=world, devices=devices, faults=[fault])
+    start = parse_ms("2026-03-04T12:00:00Z")
+    line = Timeline(scenario, start - 600_000)
+    rows = [orjson.loads(payload) for payload in line.batch(start, start + 120_000, clean=True).payload]
+    ages = [(parse_ms(row["timestamp"]) - start) / 1000 - 60 for row in rows]
+    assert all(row["fix"] == "none" for row, age in zip(rows, ages, strict=True) if age < 0)
+    found = [(age, row) for age, row in zip(ages, rows, strict=True) if row["fix"] != "none" and age >= 0]
+    more = [row["hdop"] - row["clean_hdop"] for _, row in found]
+    first = [each for (age, _), each in zip(found, more, strict=True) if age < 1]
+    later = [each for (age, _), each in zip(found, more, strict=True) if 15 <= age < 20]
+    assert np.mean(first) > 1.2 > 0.4 > np.mean(later)
+    assert {each for (age, _), each in zip(found, more, strict=True) if age >= 30} == {0}
+    for _, row in found:
+        assert min(4, row["clean_satellites"]) <= row["satellites"] <= row["clean_satellites"]
+        gga, gsa = (next(text.split(",") for text in row["nmea"] if text[3:6] == name) for name in ("GGA", "GSA"))
+        assert (int(gga[7]), float(gga[8])) == (min(row["satellites"], 12), row["hdop"])
+        assert len([one for one in gsa[3:15] if one]) == int(gga[7])
+        assert float(gsa[16]) == row["hdop"]
+    # It is the fault that they show, so that its labels have them as well.
+    assert sum(label.messages for label in line.labels(start, start + 120_000)) == sum(
+        row["hdop"] != row["clean_hdop"] for row in rows
+    )
 
 
 def test_a_value_that_is_not_there_stays_so() -> None:

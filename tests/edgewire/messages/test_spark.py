@@ -68,7 +68,7 @@ def test_every_message_of_every_kind_fits() -> None:
     groups[2]["settings"] = {"context": True}
     faults = [{"type": "gps_loss", "kind": "gps", "rate": "12/day", "duration": "5m..15m"}]
     scenario = Scenario.model_validate({"seed": 3, "devices": groups, "faults": faults})
-    begin = parse_ms("2026-03-02T06:30:00Z")
+    begin = parse_ms("2026-03-02T10:30:00Z")
     batch = Timeline(scenario, begin).batch(begin, begin + 2 * 3_600_000)
     seen: dict[str, int] = {}
     for payload in batch.payload:
