@@ -99,7 +99,7 @@ def with_fault(year: pd.DataFrame, fault: Fault, seed: int) -> tuple[pd.DataFram
     before = values[rows - since[rows] - 1]
     affected = AffectedRows(
         seed, "realism", rows, hash_bits(seed, "realism/station", np.zeros(len(rows), dtype=np.int64)), YEAR_MS[rows],
-        (since[rows] + 1) * HOUR_MS, lambda: {_FIELD: before},
+        (since[rows] + 1) * HOUR_MS, np.full(len(rows), -HOUR_MS), lambda: {_FIELD: before},
     )  # fmt: skip
     column = np.asarray(fault.apply({_FIELD: values}, affected)[_FIELD], dtype=np.float64)
     faulty = year.assign(**{_FIELD: np.where(year[_FIELD].isna(), np.nan, column)})
