@@ -103,7 +103,7 @@ def _measured(slot: SeenSlot) -> list[Path]:
 def _goes_up(slot: SeenSlot, path: Path) -> bool:
     """Return whether each message has more there than the one before; a time in ISO 8601 does so as a text."""
     told: list[list[Any]] = [[one.leaves.get(path) for one in messages] for messages in slot.by_device.values()]
-    is_alike = any(all(map(is_one, values) for values in told) for is_one in (_is_number, _is_text))
+    is_alike = any(all(is_one(value) for values in told for value in values) for is_one in (_is_number, _is_text))
     return is_alike and all(before < after for values in told for before, after in pairwise(values))
 
 

@@ -5,7 +5,7 @@ payloads are told in a format of one's own.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -29,7 +29,11 @@ _SAID_BY: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "shelly": (frozenset({"temperature_c", "humidity"}), frozenset({"rssi_dbm", "temperature_f"})),
 }
 """Dialect -> the values that emulated devices say in it, and those that they say besides."""
-_ORDER = ("tasmota", "zigbee2mqtt", "shelly", "owntracks", "esphome")
+_OF_ANY_FIELDS = frozenset({"senml", "influx"})
+"""Formats in which a device says whatever it has, by its own names."""
+_TAGS = frozenset({"device_id", "device", "id", "host", "site"})
+"""Tags of line protocol that name the device or its site; emulated devices have no others."""
+_ORDER = ("tasmota", "zigbee2mqtt", "shelly", "owntracks", "esphome", "senml", "influx")
 _COMPONENTS = frozenset({"sensor", "binary_sensor", "text_sensor", "switch", "light", "number", "select"})
 _SAYING = frozenset({MessageRole.READING, MessageRole.EVENT})
 
@@ -94,17 +98,20 @@ def recognise_dialects(
             by_device[one.found.device_id].append(one)
         said = {device: told for device, told in by_device.items() if any(_says_values(one) for one in told)}
         whole = {device for device, told in said.items() if _says_all(name, told)}
-        group = SeenGroup(name, "gps" if name == "owntracks" else "")
+        alike: dict[frozenset[str], SeenGroup] = {}
         for device, told in by_device.items():
             if device not in said and not whole:
                 others += [one.heard for one in told]
             elif device in whole:
+                # Where devices say whatever they have, those that have the same are alike.
+                names = _names_of(told) if name in _OF_ANY_FIELDS else frozenset()
+                group = alike.setdefault(names, SeenGroup(name, "gps" if name == "owntracks" else ""))
                 _take(group, name, device, told, unused)
             elif device not in said:
                 _set_aside(name, told, unused)
             else:
                 others += _foreign(name, told, unused)
-        groups += [group] if whole else []
+        groups += alike.values()
         rest = others
     return groups, sorted(rest, key=lambda message: message.at_ms)
 
@@ -144,7 +151,7 @@ def _may_be(name: str, topic: str) -> bool:
 
 
 def _may_be_field(name: str) -> bool:
-    """Return whether a sensor's name in a topic may be told, and be that of a field."""
+    """Return whether a sensor's or a value's own name may be told, and be that of a field."""
     return is_harmless_key(name) and not is_sensitive_key(name) and snake_case([name]) == name and not is_taken(name)
 
 
@@ -158,12 +165,21 @@ def _values_of(found: DialectMessage) -> Iterator[tuple[str, Value]]:
         yield from values.items()
 
 
+def _names_of(told: Sequence[Read]) -> frozenset[str]:
+    return frozenset(value for one in told if _says_values(one) for value, _ in _values_of(one.found))
+
+
+def _tags_of(found: DialectMessage) -> Collection[str]:
+    tags = found.extra.get("tags")
+    return tags if isinstance(tags, dict) else ()
+
+
 def _says_all(name: str, told: Sequence[Read]) -> bool:
     """Return whether emulated devices of the dialect say exactly these values."""
     readings = [one.found for one in told if _says_values(one)]
     if any(found.role is MessageRole.EVENT for found in readings):
         return False
-    names = {value for found in readings for value, _ in _values_of(found)}
+    names = _names_of(told)
     if name == "owntracks":
         return {"latitude", "longitude"} <= names
     if name == "esphome":
@@ -172,6 +188,12 @@ def _says_all(name: str, told: Sequence[Read]) -> bool:
         return numbers and all(
             len(levels) == 4 and levels[1] == "sensor" and _may_be_field(levels[2]) for levels in topics
         )
+    if name in _OF_ANY_FIELDS:
+        return all(
+            _may_be_field(value) and not isinstance(one, str | bool)
+            for found in readings
+            for value, one in _values_of(found)
+        ) and all(_TAGS.issuperset(_tags_of(found)) for found in readings)
     needed, besides = _SAID_BY[name]
     several = max((len(found.parts) for found in readings), default=0)
     return several < 2 and needed <= names <= needed | besides

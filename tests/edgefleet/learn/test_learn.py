@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from devices.scenario.loading import load_scenario
 from devices.timeline.timeline import Timeline
-from tests.edgefleet.learn.installation import BEGIN_MS, learn, pumps, tasmota, thermometers, write_lines
+from tests.edgefleet.learn.installation import BEGIN_MS, Row, learn, pumps, tasmota, thermometers, write_lines
 
 
 def learned(tmp_path: Path, *rows: Any, options: tuple[object, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -73,6 +74,59 @@ def test_a_dialect_is_spoken_where_all_is_known_by_it(tmp_path: Path) -> None:
     air = [one["BME280"] for one in payloads if "BME280" in one]
     assert air
     assert all(13 < one["Temperature"] < 18 and one["Pressure"] == 1002.4 for one in air)
+
+
+def packs(count: int = 3, readings: int = 20) -> Iterator[Row]:
+    """Yield packs of SenML of a cellar's air, and of a freezer that says what no contract has."""
+    rng = random.Random(8)
+    for number in range(count):
+        for reading in range(readings):
+            at_ms = BEGIN_MS + reading * 30_000 + number * 100
+            air = [{"bn": f"cellar-{number}/", "n": "temperature", "u": "Cel", "v": round(14 + rng.gauss(0, 0.2), 1)},
+                   {"n": "humidity", "u": "%RH", "v": 60.5 + reading % 5}]  # fmt: skip
+            yield at_ms, f"senml/cellar-{number}", orjson.dumps(air)
+            cold = [{"bn": f"freezer-{number}/", "n": "frost_mm", "v": round(3 + rng.gauss(0, 0.2), 2)}]
+            yield at_ms + 50, f"senml/freezer-{number}", orjson.dumps(cold)
+
+
+def lines(tags: str = "", count: int = 3, readings: int = 20) -> Iterator[Row]:
+    """Yield line protocol as an agent on a host writes it."""
+    rng = random.Random(9)
+    for number in range(count):
+        for reading in range(readings):
+            at_ms = BEGIN_MS + reading * 20_000 + number * 100
+            text = (
+                f"pump,host=pump-{number}{tags} bar={2 + rng.gauss(0, 0.1):.2f},rpm={1400 + reading % 7}i {at_ms}000000"
+            )
+            yield at_ms, f"telegraf/pump-{number}/pump", text.encode()
+
+
+def test_a_format_of_any_fields_is_spoken_by_groups_that_have_the_same(tmp_path: Path) -> None:
+    report, scenario = learned(tmp_path, packs(), lines())
+    found = {tuple(scenario["kinds"][one["kind"]]["fields"]): one for one in scenario["devices"]}
+    said = {tuple(name for name in names if not name.endswith(("_slow", "_fast"))) for names in found}
+    assert said == {("temperature_c", "humidity"), ("frost_mm",), ("bar", "rpm")}
+    assert sorted((one["dialect"], one["interval"], one["count"]) for one in scenario["devices"]) == [
+        ("influx", "20s", 3), ("senml", "30s", 3), ("senml", "30s", 3),
+    ]  # fmt: skip
+    assert report["unused"] == {}
+    timeline = Timeline(load_scenario(tmp_path / "fleet.yaml"), BEGIN_MS, in_dialects=True)
+    payloads = timeline.batch(BEGIN_MS, BEGIN_MS + 60_000).payload
+    assert any(b'"n":"temperature","u":"Cel"' in one for one in payloads)
+    assert any(b" bar=" in one and b",rpm=" in one for one in payloads)
+    # With tags that no emulated device has it would not be all that they say.
+    report, scenario = learned(tmp_path, lines(",room=cold"))
+    assert all("dialect" not in one for one in scenario["devices"])
+
+
+def test_values_that_are_null_or_of_several_types_are_learned_as_well(tmp_path: Path) -> None:
+    rows = [
+        (BEGIN_MS + at * 1000, f"hall/d{number}7/state", orjson.dumps({"a": None, "b": at, "c": at if number else "x"}))
+        for number in range(3)
+        for at in range(20)
+    ]
+    report, _ = learned(tmp_path, rows)
+    assert report["used"] == 60
 
 
 def test_an_id_in_payloads_tells_devices_of_one_topic_apart(tmp_path: Path) -> None:
