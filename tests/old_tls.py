@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.waiting import until
+
 WAIT_S = 10
 
 
@@ -49,6 +51,11 @@ class OldServer:
                             tls.sendall(b"hello")
                 except OSError:
                     self.refused += 1
+
+    def outcomes(self, count: int) -> tuple[list[str | None], int]:
+        """Return `spoken` and `refused` when so many handshakes have ended here too: a client may know it before."""
+        until(lambda: len(self.spoken) + self.refused >= count, f"{count} handshakes have ended at the server")
+        return self.spoken, self.refused
 
     def close(self) -> None:
         """Take no more, and wait for the thread."""

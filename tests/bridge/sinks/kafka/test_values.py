@@ -506,7 +506,7 @@ def test_every_message_that_is_emulated_fits() -> None:
     groups: list[dict[str, Any]] = [{"kind": kind, "count": 3, "interval": "60s"} for kind in CONTRACT]
     groups[2]["settings"] = {"context": True}
     faults = [{"type": "gps_loss", "kind": "gps", "rate": "12/day", "duration": "5m..15m"}]
-    begin = parse_ms("2026-03-02T06:30:00Z")
+    begin = parse_ms("2026-03-02T10:30:00Z")
     timeline = Timeline(Scenario.model_validate({"seed": 3, "devices": groups, "faults": faults}), begin)
     codecs = {
         one.model.__name__: (
