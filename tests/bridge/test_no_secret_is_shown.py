@@ -156,7 +156,8 @@ def commands(path: Path) -> list[str]:
 def wait_for_a_letter(path: Path) -> None:
     """Wait until a dead letter stands in the spool's file: it is logged before its transaction is committed."""
     deadline = time.monotonic() + 30
-    while not json.loads(CliRunner().invoke(app, ["bridge", "dead-letters", "list", str(path), "--json"]).stdout):
+    words = ["bridge", "dead-letters", "list", str(path), "--json"]
+    while not json.loads(CliRunner().invoke(app, words).stdout)["dead_letters"]:
         assert time.monotonic() < deadline, "no dead letter within 30 s"
         time.sleep(0.02)
 
