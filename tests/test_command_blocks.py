@@ -14,8 +14,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import kubernetes_validate
 import orjson
@@ -95,13 +94,12 @@ def handles_sigterm(pid: int) -> bool:
     return caught is not None and bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1)
 
 
-def can_be_controlled(port: int) -> bool:
-    """Tell whether the devices of a run are there to be changed, or whether it asks for a token."""
+def can_be_controlled(port: int, token: str | None) -> bool:
+    """Tell whether all devices of a run are connected: one that is stopped before says that some never were."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        with urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=5) as answer:
+        with urlopen(Request(f"http://127.0.0.1:{port}/v1/status", headers=headers), timeout=5) as answer:
             status = orjson.loads(answer.read())
-    except HTTPError as error:
-        return error.code == 401
     except OSError:
         return False
     return bool(0 < status["devices"] == status["connected"])
@@ -200,11 +198,13 @@ class Terminal:
         self._background.append((command, process))
         port = None if "edgefleet broker" in command else re.search(r"--(?:port|metrics) (\d+)", command)
         controlled = re.search(r"--control \S*?(\d+)(?: |$)", command)
+        token_file = re.search(r"--control-token-file (\S+)", command)
+        token = (self.folder / token_file[1]).read_text().strip() if token_file else None
         bridge_port = self._admin_port(command)
 
         def is_ready() -> bool:
             if controlled:
-                return can_be_controlled(int(controlled[1]))
+                return can_be_controlled(int(controlled[1]), token)
             if bridge_port:
                 # What is published before its first subscription is kept for nobody.
                 return answers(f"http://127.0.0.1:{bridge_port}/readyz")
