@@ -16,8 +16,9 @@ def main(command: list[str]) -> int:
     """Run `command` in this process group and return its exit code, 128 + n after signal n."""
     # A signal for the group reaches the command by itself; this process stays to reap it and pass on its exit code.
     # A handler, not SIG_IGN: the command would inherit that.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: None)
     try:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     except OSError as error:

@@ -201,3 +201,6 @@ def test_a_renewed_certificate_of_the_broker_ends_no_session(tmp_path: Path) -> 
         assert certificate(broker.others) == certificate(broker.devices)
         assert device.publish(f"{OWN}/telemetry")
         assert not device.lost
+    # What watches over it has borne the signal as well, and ended it.
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", broker.devices), timeout=WAIT_S)
