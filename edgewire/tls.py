@@ -43,6 +43,34 @@ def client_context(ca_file: Path | None = None, *, alpn: Sequence[str] = (), ins
     return context
 
 
+def configured_context(
+    keys: str,
+    ca_file: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    *,
+    alpn: Sequence[str] = (),
+    insecure: bool = False,
+) -> ssl.SSLContext:
+    """Return a `client_context` that shows a certificate as well, where there is one.
+
+    Raises `ConfigError` that names the file and its key, which is below `keys`, such as `http`.
+    """
+    try:
+        context = client_context(ca_file, alpn=alpn, insecure=insecure)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{keys}.ca_file {ca_file} cannot be read: {error}") from None
+    if certificate:
+        try:
+            # An encrypted key is refused rather than asked for on a terminal.
+            context.load_cert_chain(certificate, key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"{keys}.certificate {certificate} with its key {key or certificate} cannot be used: {error}"
+            ) from None
+    return context
+
+
 class RenewedContext:
     """Gives the context for the next connection: made anew where a certificate was renewed in its file.
 

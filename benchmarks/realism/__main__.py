@@ -66,7 +66,7 @@ def write_page() -> None:
         "",
         *judges_table(found, SEEDS, judges.JUDGES),
         "",
-        "### Stations that no constant was set with",
+        "### Stations that were looked at last",
         "",
         *held_out_table(SEEDS),
         "",

@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import TypedDict
 
 from bridge.config import BridgeConfig
-from edgewire.errors import ConfigError
 from edgewire.link import WebHandshake
 from edgewire.mqtt import SessionConfig, Subscription
 from edgewire.mqtt.filters import covers, is_shared
-from edgewire.tls import RenewedContext, client_context
+from edgewire.tls import RenewedContext, configured_context
 
 _RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
 
@@ -116,13 +115,5 @@ def _has_own_tls(config: BridgeConfig) -> bool:
 
 def _make_context(config: BridgeConfig) -> ssl.SSLContext:
     mqtt, kind = config.mqtt, config.brokers[0].kind
-    try:
-        context = client_context(mqtt.ca_file, alpn=mqtt.alpn if kind.takes_alpn else (), insecure=mqtt.insecure)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"mqtt.ca_file {mqtt.ca_file} cannot be read: {error}") from None
-    if mqtt.certificate is not None:
-        try:
-            context.load_cert_chain(mqtt.certificate, mqtt.key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"mqtt.certificate {mqtt.certificate} cannot be used with its key: {error}") from None
-    return context
+    alpn = mqtt.alpn if kind.takes_alpn else ()
+    return configured_context("mqtt", mqtt.ca_file, mqtt.certificate, mqtt.key, alpn=alpn, insecure=mqtt.insecure)

@@ -18,9 +18,9 @@ from bridge.sinks.http.config import HttpSinkConfig
 from bridge.sinks.http.proxy import ProxyChooser
 from bridge.sinks.http.response import Response, retry_after_s
 from edgewire.clock import Clock, iso_ms
-from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.errors import ServiceUnavailable
 from edgewire.redact import KnownSecrets, show_url
-from edgewire.tls import RenewedContext, client_context, explain_tls
+from edgewire.tls import RenewedContext, client_context, configured_context, explain_tls
 
 _METHOD_NOT_ALLOWED = 405
 
@@ -284,20 +284,7 @@ def _renewed_tls(config: HttpSinkConfig) -> RenewedContext | None:
 
 
 def _make_context(config: HttpSinkConfig) -> ssl.SSLContext:
-    try:
-        context = client_context(config.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"http.ca_file {config.ca_file} cannot be read: {error}") from None
-    if config.certificate:
-        try:
-            # An encrypted key is refused rather than asked for on a terminal.
-            context.load_cert_chain(config.certificate, config.key, password="")
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"http.certificate {config.certificate} with its key"
-                f" {config.key or config.certificate} cannot be used: {error}"
-            ) from None
-    return context
+    return configured_context("http", config.ca_file, config.certificate, config.key)
 
 
 async def _compressed(body: bytes) -> bytes:

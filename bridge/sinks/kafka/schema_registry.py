@@ -2,7 +2,7 @@
 
 import ssl
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import quote
@@ -13,11 +13,11 @@ import orjson
 from bridge.sinks.base import NotConnected, Retry, Scope
 from bridge.sinks.http.proxy import ProxyChooser
 from bridge.sinks.kafka.value_config import SchemaRegistryConfig
-from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.errors import ServiceUnavailable
 from edgewire.http_answer import one_printable_line
 from edgewire.http_status import StatusClass, classify_status
 from edgewire.redact import KnownSecrets, show_url
-from edgewire.tls import RenewedContext, client_context, explain_tls
+from edgewire.tls import RenewedContext, configured_context, explain_tls
 
 _MOST_BYTES = 4 << 20
 """Of an answer."""
@@ -25,7 +25,7 @@ _SHOWN = 300
 """Characters of what a registry says."""
 _MOST_ID = (1 << 31) - 1
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
-_HINTS = {
+_HINTS: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "look at username, password and token in kafka.schema_registry",
     HTTPStatus.FORBIDDEN: "give the bridge the right to it",
     HTTPStatus.CONFLICT: "it is not compatible with the versions before it: change the subject's compatibility, or use"
@@ -146,7 +146,7 @@ class SchemaRegistry:
         told = f": {self._secrets.hide(one_printable_line(said))[:_SHOWN]}" if isinstance(said, str) else ""
         if classify_status(status) is StatusClass.TRY_AGAIN:
             return self._retry(str(status), f"answers {status}{told}")
-        hint = _HINTS.get(HTTPStatus(status) if status in _HINTS else HTTPStatus.OK, "")
+        hint = _HINTS.get(status, "")
         if status == HTTPStatus.NOT_FOUND and subject:
             hint = f"register a schema under {subject}, or write auto_register: true; else look at the URL"
         of = f" for subject {subject}" if subject else ""
@@ -196,17 +196,4 @@ def _text_of(error: BaseException) -> str:
 
 
 def _make_context(config: SchemaRegistryConfig) -> ssl.SSLContext:
-    try:
-        context = client_context(config.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"kafka.schema_registry.ca_file {config.ca_file} cannot be read: {error}") from None
-    if config.certificate:
-        try:
-            # An encrypted key is refused rather than asked for on a terminal.
-            context.load_cert_chain(config.certificate, config.key, password="")
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"kafka.schema_registry.certificate {config.certificate} with its key"
-                f" {config.key or config.certificate} cannot be used: {error}"
-            ) from None
-    return context
+    return configured_context("kafka.schema_registry", config.ca_file, config.certificate, config.key)
