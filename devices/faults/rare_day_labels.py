@@ -47,6 +47,10 @@ class TownEvent(RareDay):
     type: Literal["town_event"] = "town_event"
 
 
+RARE_DAY_TYPES = frozenset(kind.model_fields["type"].default for kind in (SnowDay, TownEvent))
+"""By which labels of rare days are known from those of faults."""
+
+
 @dataclass(frozen=True, slots=True)
 class SiteWindows:
     """Has the windows of each device's site (`FaultSchedule`): keys are the numbers of sites."""

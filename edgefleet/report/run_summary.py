@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from devices.faults.rare_day_labels import RARE_DAY_TYPES
 from edgefleet.launch.shard import ShardResult
 from edgefleet.report.fail_if import FailCondition, RunNumbers
 from edgewire.run_record import RunRecord, count_seqs, describe_actions
@@ -63,6 +64,7 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         "standby": final.standby,
         "withheld": sum(span.withheld_count for span in record.standby),
         "labels": len(result.labels),
+        "rare_day_labels": _rare_days(result),
         "actions": [
             {"number": one.number, "action": one.action, "outcome": one.outcome, "said": one.said}
             for one in record.actions
@@ -89,7 +91,10 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     said = [f"{count:,} {what}" for count, what in counts if count or what == "acknowledged"]
     if totals["sent_qos0"] and not totals["acknowledged"]:
         said = said[1:]
-    faults = f"; {len(result.labels):,} faults in {labels_file}" if result.labels else ""
+    rare_days = _rare_days(result)
+    labels = [(len(result.labels) - rare_days, "fault{}"), (rare_days, "label{} of rare days")]
+    labelled = " and ".join(f"{count:,} {what.format('' if count == 1 else 's')}" for count, what in labels if count)
+    in_file = f"; {labelled} in {labels_file}" if labelled else ""
     there = ", ".join(f"{count:,} to {broker}" for broker, count in sorted(record.connected_to.items()))
     connected = f"\nconnected at the end: {there}" if ", " in record.broker else ""
     done = f"\n{describe_actions(record.actions)}" if record.actions else ""
@@ -99,8 +104,13 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     )
     return (
         f"{_who(record)} emitted {totals['emitted']:,} {what}: {', '.join(said)}; "
-        f"record in {folder}{faults}{connected}{done}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
+        f"record in {folder}{in_file}{connected}{done}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
     )
+
+
+def _rare_days(result: ShardResult) -> int:
+    """Count the labels of snow and of events in town, which are no faults."""
+    return sum(label.type in RARE_DAY_TYPES for label in result.labels)
 
 
 def _who(record: RunRecord) -> str:

@@ -1,10 +1,14 @@
-"""Puts the faults of a run on a time line: each where they are few, and how many at a time where they are many."""
+"""Puts the faults of a run on a time line: each where they are few, and how many at a time where they are many.
+
+Rare days are labelled as faults are, and have a time line of their own.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import accumulate, islice, pairwise
 
 from devices.faults.labels import Label
+from devices.faults.rare_day_labels import RARE_DAY_TYPES
 from edgefleet.report.html.charts import Block, time_line
 from edgefleet.report.html.markup import Markup, element, join, show_number
 from edgewire.run_record import RunRecord
@@ -20,7 +24,7 @@ Span = tuple[float, float, str]
 
 
 def show_faults(record: RunRecord, labels: Iterable[Label], end_s: float) -> Markup:
-    """Return the faults of a run by type, over its time."""
+    """Return the faults of a run by type, over its time, and its rare days below them."""
     spans: dict[str, list[Span]] = defaultdict(list)
     messages: dict[str, int] = defaultdict(int)
     iterator = iter(labels)
@@ -31,19 +35,25 @@ def show_faults(record: RunRecord, labels: Iterable[Label], end_s: float) -> Mar
         messages[label.type] += label.messages
         if start_s <= end_s and stop_s >= 0:
             spans[label.type].append((max(0.0, start_s), max(stop_s, 0.0), label.device_id))
-    if not messages:
-        return element("p", "No fault of the scenario fell into this run.", class_="quiet")
     cut = ""
     if next(iterator, None) is not None:
         cut = element("p", f"Of the labels, the first {show_number(MOST_LABELS)} are shown.", class_="quiet")
-    rows = [
-        (
-            f"{name} · {_count(len({device for *_, device in found}), 'device')}, {_count(messages[name], 'message')}",
+    faults: list[tuple[str, list[Block]]] = []
+    rare_days: list[tuple[str, list[Block]]] = []
+    for name, found in sorted(spans.items()):
+        devices = _count(len({device for *_, device in found}), "device")
+        row = (
+            f"{name} · {devices}, {_count(messages[name], 'message')}",
             _each(found) if len(found) <= FEW else _density(found, end_s),
         )
-        for name, found in sorted(spans.items())
-    ]
-    return join([time_line("Faults of the scenario", rows, end_s), cut])
+        (rare_days if name in RARE_DAY_TYPES else faults).append(row)
+    if messages.keys() - RARE_DAY_TYPES:
+        shown = [time_line("Faults of the scenario", faults, end_s)]
+    else:
+        shown = [element("p", "No fault of the scenario fell into this run.", class_="quiet")]
+    if rare_days:
+        shown.append(time_line("Rare days", rare_days, end_s))
+    return join([*shown, cut])
 
 
 def _elapsed_s(record: RunRecord, at_ms: int) -> float:

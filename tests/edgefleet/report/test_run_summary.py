@@ -1,7 +1,8 @@
-"""What is said at the end of a run of who was in it."""
+"""What is said at the end of a run of who was in it, and of what is labelled."""
 
 import pytest
 
+from devices.faults.labels import Label
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.launch.shard import ShardResult
 from edgefleet.report.run_summary import summary_json, summary_text
@@ -34,3 +35,26 @@ def test_devices_are_counted_and_not_their_parts(gateways: list[GatewayRecord], 
     assert summary_text(result, "run", "labels.jsonl").startswith(said)
     with_parts = {one.gateway_id for one in gateways if one.has_parts}
     assert summary_json(result, "run")["devices_with_parts"] == len(with_parts)
+
+
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        ([], None),
+        (["stuck", "gps_loss"], "; 2 faults in labels.jsonl"),
+        (["snow", "town_event", "snow"], "; 3 labels of rare days in labels.jsonl"),
+        (["snow", "stuck"], "; 1 fault and 1 label of rare days in labels.jsonl"),
+    ],
+)
+def test_rare_days_are_labelled_and_no_faults(types: list[str], said: str | None) -> None:
+    labels = [
+        Label(device_id="a", kind="traffic", boot=1, type=one, fields=(), parameters={}, layer="physics",
+              start_ms=0, end_ms=1000, first_seq=0, last_seq=0, messages=1)
+        for one in types
+    ]  # fmt: skip
+    record = run_record(DeviceRecord(device_id="a", kind="traffic", site="s", boot=1))
+    result = ShardResult(record=record, final=FleetSnapshot(), labels=labels)
+    text = summary_text(result, "run", "labels.jsonl")
+    assert said in text if said else "labels.jsonl" not in text
+    assert summary_json(result, "run")["labels"] == len(types)
+    assert summary_json(result, "run")["rare_day_labels"] == sum(one in {"snow", "town_event"} for one in types)

@@ -123,6 +123,20 @@ def test_faults_stand_on_a_time_line(count: int, words: str) -> None:
     assert sum(len(row["spans"]) for one in page.charts for row in one.get("rows", ())) <= 120
 
 
+def test_rare_days_stand_on_a_time_line_of_their_own() -> None:
+    record, rows = troubled_run(1)
+    labels = [
+        Label(
+            device_id="gps-1", kind="gps", boot=7, type=name, fields=(), parameters={}, layer="physics",
+            start_ms=SIM_STARTED_MS + 1000, end_ms=SIM_STARTED_MS + 5000, first_seq=0, last_seq=0, messages=1,
+        )
+        for name in ("snow", "town_event")
+    ]  # fmt: skip
+    page = show(verify(record, http=from_rows(rows)), record, labels)
+    assert "No fault" in page.text
+    assert [row["name"].split(" ")[0] for row in page.chart("Rare days")["rows"]] == ["snow", "town_event"]
+
+
 def test_where_clocks_differ_no_latency_is_shown() -> None:
     record, rows = troubled_run(5)
     record.fixed_boots = False
