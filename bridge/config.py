@@ -46,7 +46,7 @@ _Sinks = create_model("_Sinks", __base__=ConfigFile, **_sink_keys)
 class TracingConfig(Config):
     """Says where spans of messages that bring a `traceparent` go. Needs the extra `edgefleet[otel]`."""
 
-    endpoint: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:4318/v1/traces")
+    endpoint: Annotated[AnyHttpUrl, Field(repr=False)] = AnyHttpUrl("http://127.0.0.1:4318/v1/traces")
     """OTLP over HTTP."""
     service_name: str = "edgefleet-bridge"
 
@@ -91,7 +91,7 @@ class BridgeConfig(_Sinks):
         )
     }
 
-    broker: str | tuple[str, ...] = "mqtt://127.0.0.1:1883"
+    broker: Annotated[str | tuple[str, ...], Field(repr=False)] = "mqtt://127.0.0.1:1883"
     """mqtt://[user:password@]host[:port], mqtts:// for TLS, ws:// or wss:// for WebSockets, unix:///path; see
     transports.md. A list of them: see `broker_list`."""
     broker_list: Literal["in_order", "spread", "fixed"] = "in_order"

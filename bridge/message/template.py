@@ -21,6 +21,7 @@ from bridge.message.event import Event, TopicInfo
 from bridge.message.user_properties import load_properties
 from edgewire.clock import iso_ms
 from edgewire.errors import EdgefleetError
+from edgewire.redact import MASK
 
 _BUILTIN_FIELDS: Mapping[str, Callable[[Event], str]] = {
     "device_id": lambda event: event.device_id,
@@ -146,7 +147,9 @@ class Template:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Template({self.text!r})"
+        # What it says itself may be a secret: a key in a query, the value of a header.
+        shown = "".join(MASK if isinstance(part, str) else f"{{{part.name}}}" for part in self.parts)
+        return f"Template({shown!r})"
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _core: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 import orjson
@@ -63,7 +63,7 @@ class UploadOptions:
     """How often a request is sent again; then an export ends, and a stream counts its records as failed. None for 7,
     and for ever in a stream whose server has taken something."""
     backoff: Backoff = _BACKOFF
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     """Sent as a bearer token."""
 
 

@@ -48,7 +48,7 @@ class KafkaOptions:
     replicas: int = CLUSTER_DEFAULT
     timeout_s: float | None = None
     """For reaching the cluster and creating topics; None for ten seconds, or less between two times."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of every message, besides those that the bridge gives it."""
 
 

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -189,7 +189,7 @@ class S3Place:
 
     bucket: str
     prefix: str
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(repr=False)
     """Of pyarrow's `S3FileSystem`: what the URL and the environment say."""
 
     @classmethod

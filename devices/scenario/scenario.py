@@ -79,7 +79,7 @@ class Scenario(ConfigFile):
     world: int = Field(default=2, ge=1, le=2)
     """Which models the weather, roads and people are made by: the same seed gives other values in each. 1 is as of
     versions before there was a choice, bit for bit, and is kept for one release: see migrating.md."""
-    broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
+    broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls), Field(repr=False)] = "mqtt://127.0.0.1:1883"
     """mqtt://HOST:PORT, mqtts://, ws:// or wss:// (with a path), or unix:///PATH, with user:password@ where the broker
     asks for it; see transports.md. A list of them: see
     `broker_list`."""

@@ -1,7 +1,7 @@
 """The options by which a command that listens reaches a broker: TLS, and the handshake of WebSockets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,7 @@ class BrokerOptions:
     header: Annotated[
         list[str] | None,
         typer.Option(metavar="'NAME: VALUE'", help="Header of the handshake of ws:// and wss://; repeatable."),
-    ] = None
+    ] = field(default=None, repr=False)
     headers_file: Annotated[
         Path | None, typer.Option(help="File with such headers, a line each: it shows none in the list of processes.")
     ] = None

@@ -1,8 +1,9 @@
 """Holds what `edgefleet run`, `edgefleet demo` and `edgefleet ctl` share: the token, which is in no option's value."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -70,12 +71,13 @@ IngestAddress = Annotated[
 ]
 
 
-class PipelineAddresses(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PipelineAddresses:
     """Says where the services behind a run are, as far as that was told."""
 
-    bridge: str | None = None
-    ingest: str | None = None
-    bridge_token: str | None = None
+    bridge: str | None = field(default=None, repr=False)
+    ingest: str | None = field(default=None, repr=False)
+    bridge_token: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(

@@ -1,6 +1,6 @@
 """Says how `edgefleet generate` delivers to a server: which URL or cluster, how much at once, how often it tries."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,7 @@ class DeliveryOptions:
             show_default=False,
             rich_help_panel=_PANEL,
         ),
-    ] = None
+    ] = field(default=None, repr=False)
     upload_token: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +39,7 @@ class DeliveryOptions:
             show_default=False,
             rich_help_panel=_PANEL,
         ),
-    ] = None
+    ] = field(default=None, repr=False)
     batch: Annotated[
         int | None,
         typer.Option(
@@ -78,7 +78,7 @@ class DeliveryOptions:
             show_default=False,
             rich_help_panel=_PANEL,
         ),
-    ] = None
+    ] = field(default=None, repr=False)
     kafka_config: Annotated[
         Path | None,
         typer.Option(

@@ -78,7 +78,7 @@ class Destination:
 
     kind: str
     """stdout, file, s3, postgres, upload or kafka."""
-    place: str
+    place: str = field(repr=False)
     format: str
     """One of `FORMATS`."""
     delivery: "DeliveryOptions" = field(repr=False)

@@ -2,9 +2,9 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.sinks.kafka.config import KafkaSinkConfig
 from edgewire.config import load_config
@@ -17,7 +17,7 @@ class KafkaExportConfig(KafkaSinkConfig):
 
     topics: dict[str, str] = {}
     """Kind, or topic of the contract -> topic, as `--topic` has them."""
-    headers: dict[str, str] = {}
+    headers: Annotated[dict[str, str], Field(repr=False)] = {}
     """Of every message, besides the attributes of CloudEvents."""
 
     @model_validator(mode="before")

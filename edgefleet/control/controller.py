@@ -114,9 +114,9 @@ class RunFacts:
     """The devices' time of the start; None where it is that of the wall."""
     is_elsewhere: bool
     """Whether the processes are on other machines than this one."""
-    bridge: str | None = None
+    bridge: str | None = field(default=None, repr=False)
     """URL of the admin interface of the run's bridge, where that is known."""
-    ingest: str | None = None
+    ingest: str | None = field(default=None, repr=False)
     """URL of the HTTP ingest behind the bridge, where that is known."""
     bridge_token: str | None = field(default=None, repr=False)
     """What it asks for."""

@@ -34,13 +34,13 @@ class LiveControl:
     """Whether the workers are on other machines."""
     broker: Broker | None = None
     """The one that came with the run."""
-    bridge: str | None = None
+    bridge: str | None = field(default=None, repr=False)
     """URL of the admin interface of the bridge that the run's messages go through, where that is known."""
     bridge_token: str | None = field(default=None, repr=False)
     """What it asks for."""
     on_listening: Callable[[str], None] = lambda _url: None
     """Is told the URL at which the run is controlled."""
-    ingest: str | None = None
+    ingest: str | None = field(default=None, repr=False)
     """URL of the HTTP ingest behind the bridge, where that is known."""
     steps: StepRunner | None = None
     """Does what the scenario says of the run."""

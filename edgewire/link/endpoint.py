@@ -34,7 +34,7 @@ class Endpoint:
     """Speak TLS by this context, and check that the certificate is for `host`; None is plain."""
     local_addr: tuple[str, int] | None = None
     """The address of this machine to connect from, with port 0 for any; None leaves it to the system."""
-    path: str = ""
+    path: str = field(default="", repr=False)
     """Of a WebSocket: path and query to ask for. Of a UNIX socket: its file."""
     web: WebHandshake = PLAIN_HANDSHAKE
     """Of a WebSocket."""

@@ -1,6 +1,6 @@
 """The settings of a session: what a client asks of a server at CONNECT."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewire.errors import ConfigError
 from edgewire.mqtt.codec import write_text
@@ -33,7 +33,7 @@ class SessionConfig:
     topic_alias_maximum: int = 0
     """How many topic aliases the server may use towards us."""
     username: str | None = None
-    password: bytes | None = None
+    password: bytes | None = field(default=None, repr=False)
     will: Will | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
     manual_ack: bool = False

@@ -77,7 +77,7 @@ class Connect:
     keep_alive_s: int = 0
     will: Will | None = None
     username: str | None = None
-    password: bytes | None = None
+    password: bytes | None = field(default=None, repr=False)
     properties: Properties = field(default_factory=_none)
     will_properties: Properties = field(default_factory=_none)
     """Those of the will besides its delay, which is in `will`."""

@@ -42,6 +42,9 @@ class RequestHead(NamedTuple):
     rules: AnswerRules
     """What the answer means."""
 
+    def __repr__(self) -> str:
+        return f"RequestHead({show_url(self.url)!r}, {len(self.headers)} headers)"
+
 
 class RequestBuilder:
     """Makes the requests of one target, with what the settings of the sink add to it."""

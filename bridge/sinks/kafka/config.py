@@ -116,7 +116,7 @@ class KafkaSinkConfig(SinkConfig):
     """Keeps the schemas of values in Avro and Protobuf. A URL alone is written as text."""
     value: ValueConfig = ValueConfig()
     """How the values of all routes are written that do not say it themselves."""
-    properties: Annotated[dict[str, str | int | float | bool], PathKeys(_FILES)] = {}
+    properties: Annotated[dict[str, str | int | float | bool], PathKeys(_FILES), Field(repr=False)] = {}
     """Further properties of librdkafka, such as `security.protocol`. NAME_file, such as `sasl.password_file`, is a file
     that holds the value of NAME; it is read again by a reload, as are certificates and keys."""
     _files: tuple[tuple[int, int, int] | None, ...] = PrivateAttr(default=())

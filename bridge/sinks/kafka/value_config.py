@@ -24,7 +24,7 @@ def _url(text: str) -> str:
 class SchemaRegistryConfig(Config):
     """A schema registry with the API of Confluent's."""
 
-    url: Annotated[str, Field(min_length=1), AfterValidator(_url)]
+    url: Annotated[str, Field(min_length=1, repr=False), AfterValidator(_url)]
     """Such as `http://registry:8081`."""
     token: SecretStr | None = None
     """Sent as `Authorization: Bearer`."""
