@@ -56,6 +56,26 @@ class TestProcess:
     def test_free_ports_are_below_the_range_of_outgoing_connections(self) -> None:
         assert all(20_000 <= free_port() < 32_000 for _ in range(50))
 
+    def test_a_free_port_is_kept_for_who_took_it_until_something_listens_there(self) -> None:
+        port = free_port()
+        code = f"""
+import socket
+for reuse in (0, 1):
+    taker = socket.socket()
+    taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+    try:
+        taker.bind(("127.0.0.1", {port}))
+    except OSError:
+        print("taken")
+    else:
+        taker.listen()
+        print("listens")
+"""
+        # A server may; another's `free_port`, a client or a server that shares with nobody may not.
+        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+        assert printed.stdout.split() == ["taken", "listens"]
+        assert not accepts_connections("127.0.0.1", port)
+
     def test_waits_until_ready(self, tmp_path: Path) -> None:
         mark = tmp_path / "ready"
         text = f"import pathlib, time; time.sleep(0.2); pathlib.Path({str(mark)!r}).touch(); time.sleep(60)"

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,9 @@ from edgewire.errors import ServiceUnavailable
 LOOPBACK = "127.0.0.1"
 _PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 _TAIL_BYTES = 4000
+_MOST_HELD = 64
+_held: deque[int] = deque()
+"""Descriptors of the sockets that hold the ports taken last."""
 
 
 def free_port() -> int:
@@ -33,10 +37,13 @@ def free_port() -> int:
 
     Taken from below the range that outgoing connections use: a client that redials a stopped server whose port lies
     in that range may be given the same port for its own end, and then talks to itself.
+
+    It is held until this process has taken `_MOST_HELD` others or ends: a server that takes seconds to start shall find
+    it free, whatever other processes take meanwhile. Whoever listens there sets SO_REUSEADDR, as servers do.
     """
     for _ in range(200):
         port = 20_000 + secrets.randbelow(12_000)
-        if _can_bind(port):
+        if _hold(port):
             return port
     raise ServiceUnavailable(f"found no free port between 20000 and 32000 on {LOOPBACK}: stop what listens there")
 
@@ -248,6 +255,21 @@ def edgefleet_process(
     return ManagedProcess(
         name, [sys.executable, "-m", "edgefleet", *arguments], ready=lambda: answers(url), env=env, start_timeout_s=90
     )
+
+
+def _hold(port: int) -> bool:
+    """Bind a socket to the port, so that no other process does; return whether that was possible."""
+    with socket.socket() as holder:
+        try:
+            holder.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        # Only now: two that set it before they bind get the same port, and who listens there still may bind beside it.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(holder.detach())
+    if len(_held) > _MOST_HELD:
+        os.close(_held.popleft())
+    return True
 
 
 def _can_bind(port: int) -> bool:
