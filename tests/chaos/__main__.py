@@ -3,6 +3,7 @@
 import argparse
 import os
 import random
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,9 @@ def main() -> int:
     if os.geteuid() != 0 and (disks := [fault.name for fault in chosen if fault.disk_bytes]):
         print(f"left out, because only root may mount a disk: {', '.join(disks)}")
         chosen = [fault for fault in chosen if not fault.disk_bytes]
+    if shutil.which("gcc") is None and (faults := [fault.name for fault in chosen if fault.preload]):
+        print(f"left out, because there is no gcc to make their library with: {', '.join(faults)}")
+        chosen = [fault for fault in chosen if not fault.preload]
     rounds = arguments.rounds or (1 if arguments.only else 10)
     print(f"seed {seed}, {rounds} rounds of {len(chosen)} faults, evidence of failures in {arguments.folder}")
     results: list[Result] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 import yaml
 from typer.testing import CliRunner
 
@@ -26,7 +27,8 @@ START_S = 150.0
 class BridgeUnderTest:
     """Started, killed and started again on the same spool."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+        """Write the configuration; `environment` is added to that of each life."""
         self.kills = 0
         """Ends by SIGKILL, by ourselves or at a fail point."""
         self.starts = 0
@@ -34,6 +36,7 @@ class BridgeUnderTest:
         self.armed: str | None = None
         """The fail points of this life."""
         self.folder = folder
+        self._environment = environment or {}
         self._port = free_port()
         self.config = folder / "bridge.yaml"
         self.config.write_text(yaml.safe_dump({**settings, "admin": {"port": self._port}}), encoding="utf-8")
@@ -61,8 +64,19 @@ class BridgeUnderTest:
             [str(part) for part in command],
             ready=lambda: True,  # a fail point may end it before it is ready
             folder=self.folder / f"life-{self.starts}",
-            env={VARIABLE: armed or ""},
+            env={**self._environment, VARIABLE: armed or ""},
         ).start()
+
+    @property
+    def pid(self) -> int:
+        """Of the bridge itself, a child of the one that ends it with its parent."""
+        found = [
+            one.pid
+            for one in psutil.Process().children(recursive=True)
+            if str(self.config) in one.cmdline() and "parent_watch.py" not in " ".join(one.cmdline())
+        ]
+        assert len(found) == 1, f"{len(found)} processes run {self.config}"
+        return found[0]
 
     def wait_ready(self, timeout_s: float = START_S) -> None:
         """Until it receives. Raises `AssertionError` where it does not, or has ended."""
@@ -121,6 +135,10 @@ class BridgeUnderTest:
     def last_words(self) -> str:
         """The end of its log."""
         return self._process.log_tail() if self._process else ""
+
+    def words(self) -> str:
+        """The whole log of this life."""
+        return self._process.log.read_text(encoding="utf-8", errors="replace") if self._process else ""
 
     def ledger(self) -> dict[str, Any]:
         """What `edgefleet bridge status --json` prints."""

@@ -44,8 +44,12 @@ def judge(
     records: Sequence[Arrival],
     ledger: Mapping[str, Any],
     promise: Promise,
+    lines: Sequence[Arrival] | None = None,
 ) -> Verdict:
-    """`requests`: what HTTP accepted, in order; `stored`: what its database holds; `records`: Kafka, by offset."""
+    """`requests`: what HTTP accepted, in order; `stored`: what its database holds; `records`: Kafka, by offset.
+
+    `lines`: those of the file sink, where there is one.
+    """
     verdict = Verdict(len(published.payloads), len(published.acknowledged))
     say = verdict.complaints.append
     arrived = {
@@ -53,6 +57,8 @@ def judge(
         "the HTTP store": [one for one, _ in stored],
         "kafka": [arrival.id for arrival in records],
     }
+    if lines is not None:
+        arrived["file"] = [arrival.id for arrival in lines]
     lost: set[str] = set()
     for place, ids in arrived.items():
         missing = published.acknowledged - set(ids)
@@ -72,14 +78,18 @@ def judge(
             say(f"{number} duplicates in {place}, where none are to be")
     if set(arrived["the HTTP store"]) != set(arrived["http"]):
         say("the HTTP store holds something else than its request log")
-    for place, arrivals in (("http", requests), ("kafka", records)):
+    for place, arrivals in (("http", requests), ("kafka", records), ("file", lines or ())):
         _check_identity(place, arrivals, published, say)
     for one, payload in stored:
         if published.payloads.get(one) != payload:
             say(f"the HTTP store holds {one} with a payload that nobody published")
             break
 
-    for place, lanes in (("http", _lanes(requests, by_partition=False)), ("kafka", _lanes(records, by_partition=True))):
+    for place, lanes in (
+        ("http", _lanes(requests, by_partition=False)),
+        ("kafka", _lanes(records, by_partition=True)),
+        ("file", _lanes(lines or (), by_partition=False)),
+    ):
         late = sum(_disorder(lane) for lane in lanes.values())
         verdict.out_of_order += late
         if late:
@@ -87,7 +97,8 @@ def judge(
     split = [device for device, parts in _partitions(records).items() if len(parts) > 1]
     if split:
         say(f"devices in more than one Kafka partition: {_some(split)}")
-    _check_ledger(ledger, {"http": arrived["http"], "kafka": arrived["kafka"]}, verdict)
+    del arrived["the HTTP store"]
+    _check_ledger(ledger, arrived, verdict)
     return verdict
 
 

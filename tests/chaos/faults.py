@@ -17,6 +17,14 @@ from tests.chaos.inject_bridge import (
     stop_and_start,
 )
 from tests.chaos.inject_network import Part, delay, on, one_way, resets, silence, stall, throttle
+from tests.chaos.inject_process import (
+    any_write,
+    descriptors_run_out,
+    files_fail,
+    names_fail,
+    read_only,
+    spool_fails,
+)
 from tests.chaos.inject_services import freeze, misbehave, restart_ingest, restart_kafka, restart_mosquitto
 from tests.chaos.proxy_front import Act
 from tests.chaos.run import Fault, Injection, Run
@@ -107,6 +115,38 @@ FAULTS: Sequence[Fault] = (
         text="the spool's disk (a tmpfs) is filled to the last byte",
         inject=fill_the_disk,
         disk_bytes=8 << 20,
+    ),
+    Fault(
+        name="spool-io-error",
+        text="every write, or sync, on the spool's disk fails with EIO, also at the next start",
+        inject=spool_fails(any_write, "the disk does not take or give data"),
+        preload=True,
+    ),
+    Fault(
+        name="spool-read-only",
+        text="the spool's disk becomes read-only",
+        inject=spool_fails(read_only, "the disk"),
+        preload=True,
+    ),
+    Fault(
+        name="files-fail",
+        text="the file sink's disk alone fails with EIO, is read-only, full, or opens no more files",
+        inject=files_fail,
+        preload=True,
+        files=True,
+    ),
+    Fault(
+        name="no-descriptors",
+        text="the bridge may open no more files while its connections are cut",
+        inject=descriptors_run_out,
+        files=True,
+    ),
+    Fault(
+        name="names-fail",
+        text="the names of broker, HTTP endpoint and Kafka cannot be looked up, or lead elsewhere",
+        inject=names_fail,
+        settings=IMPATIENT,
+        preload=True,
     ),
     Fault(
         name="clock-jump",

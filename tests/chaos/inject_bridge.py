@@ -60,7 +60,7 @@ def fail_to_write(said: str) -> Injection:
     def inject(run: Run) -> None:
         point = (run.bridge.armed or "").partition(":")[0]
         for life in range(2):
-            _ends_with(run, said)
+            ends_with(run, said)
             run.bridge.start(aim(run.rng, [point], 10) if life == 0 else None)
 
     return inject
@@ -77,12 +77,13 @@ def fill_the_disk(run: Run) -> None:
                 file.write(bytes(4096))
         except OSError:
             pass
-    _ends_with(run, "the disk is full")
+    ends_with(run, "the disk is full")
     filler.unlink()
     run.bridge.start()
 
 
-def _ends_with(run: Run, said: str) -> None:
+def ends_with(run: Run, said: str) -> None:
+    """The bridge ends by itself with exit code 1, and this is in its last words."""
     code = run.bridge.wait_end(START_S)
     run.injected += 1
     assert code == 1, f"exit code {code} instead of 1:\n{run.bridge.last_words()}"

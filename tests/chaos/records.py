@@ -58,6 +58,13 @@ def stored_in(database: Path, prefix: str) -> list[tuple[str, bytes]]:
         return [(f"{device}:{boot}:{seq}", payload.encode()) for device, boot, seq, payload in rows]
 
 
+def lines_in(folder: Path) -> list[Arrival]:
+    """What the files of the file sink hold, in the order of their lines."""
+    return [
+        Arrival.of(line, None) for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().splitlines()
+    ]
+
+
 class TopicReader:
     """Reads some Kafka topics from their beginning, beside the proxy."""
 

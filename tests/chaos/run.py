@@ -16,11 +16,14 @@ import paho.mqtt.client as mqtt
 from tests.chaos.bridge import KILLED, BridgeUnderTest
 from tests.chaos.checker import ANY, Promise, Verdict, judge
 from tests.chaos.lag import DrainLag
+from tests.chaos.preload import NAME, Preload
 from tests.chaos.publishers import KINDS, Publishers, topics
-from tests.chaos.records import TopicReader, stored_in
+from tests.chaos.records import TopicReader, lines_in, stored_in
 from tests.chaos.services import PARTITIONS, Services
 
 Settings = dict[str, Any]
+FILES = "files"
+"""Folder of the file sink, beside the spool."""
 
 
 @dataclass(slots=True)
@@ -33,6 +36,8 @@ class Run:
     rng: random.Random
     disk: Path
     """Folder of the spool."""
+    preload: Preload | None = None
+    """Makes the bridge's disk, clock and names fail, where the fault has `preload`."""
     injected: int = 0
     """Faults that were injected, kills not counted."""
     lag: list[tuple[float, int]] = field(default_factory=list)
@@ -61,6 +66,10 @@ class Fault:
     """Fail points of the first life."""
     disk_bytes: int | None = None
     """Size of a disk of the spool's own; needs root."""
+    preload: bool = False
+    """Whether the bridge runs under the library of preload.py, and knows its neighbours by a name."""
+    files: bool = False
+    """Whether messages go to files too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,9 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
     services.create_topics(names)
     with ExitStack() as stack:
         disk = stack.enter_context(_disk(folder, fault.disk_bytes))
-        bridge = BridgeUnderTest(folder, merge(settings(services, site, disk, rng), fault.settings))
+        preload = Preload(folder) if fault.preload else None
+        chosen = settings(services, site, disk, rng, NAME if preload else "127.0.0.1", files=fault.files)
+        bridge = BridgeUnderTest(folder, merge(chosen, fault.settings), preload.environment if preload else {})
         stack.callback(bridge.kill_quietly)
         bridge.start(fault.armed(rng) if fault.armed else None)
         reader = TopicReader(services.kafka.bootstrap_servers, names, PARTITIONS)
@@ -100,12 +111,12 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
             services.mosquitto.port, site, rng, devices=8, rate=rng.choice((300, 500, 700)), at_most=3000
         )
         stack.callback(publishers.close)
-        run = Run(services, bridge, publishers, rng, disk)
+        run = Run(services, bridge, publishers, rng, disk, preload)
         publishers.start()
         problems = _inject(fault, run)
         publishers.finish(at_least=rng.randint(400, 800))
         problems += _drain(run, reader)
-        verdict = _verdict(run, reader, site, fault.promise)
+        verdict = _verdict(run, reader, site, fault)
     verdict.complaints[:0] = problems
     if verdict.ok:
         shutil.rmtree(folder)
@@ -124,12 +135,16 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
     )
 
 
-def settings(services: Services, site: str, disk: Path, rng: random.Random) -> Settings:
-    """A configuration; what users may choose freely is drawn."""
+def settings(
+    services: Services, site: str, disk: Path, rng: random.Random, host: str = "127.0.0.1", *, files: bool = False
+) -> Settings:
+    """A configuration; what users may choose freely is drawn. `host` is where the neighbours are."""
     proxies = services.proxies
     retry = {"base": "50ms", "cap": "300ms", "pause": "300ms"}
+    sinks: Settings = {"file": {"folder": str(disk / FILES), "retry": retry}} if files else {}
     return {
-        "broker": f"mqtt://127.0.0.1:{proxies['broker'].port}",
+        **sinks,
+        "broker": f"mqtt://{host}:{proxies['broker'].port}",
         "client_id": site,
         "subscriptions": list(topics(site)),
         "mqtt": {"receive_maximum": rng.choice((20, 200, 2000))},
@@ -139,17 +154,18 @@ def settings(services: Services, site: str, disk: Path, rng: random.Random) -> S
             "commit_interval": rng.choice(("0ms", "5ms", "20ms")),
         },
         "http": {
-            "url": f"http://127.0.0.1:{proxies['http'].port}",
+            "url": f"http://{host}:{proxies['http'].port}",
             "mode": rng.choice(("batch", "batch", "batch", "single")),
             "batch_messages": rng.choice((20, 100, 500)),
             "retry": retry,
         },
-        "kafka": {"bootstrap_servers": f"127.0.0.1:{proxies['kafka'].port}", "retry": retry},
+        "kafka": {"bootstrap_servers": f"{host}:{proxies['kafka'].port}", "retry": retry},
         "routes": [
             {
                 "topic": f"edge/+/{kind}/+/telemetry",
                 "http": path,
                 "kafka": {"topic": f"{site}-{kind}"},
+                **({"file": f"{kind}.jsonl"} if files else {}),
             }
             for kind, path in zip(KINDS, ("/api/v1/sensors/bme280", "/ingest/gps"), strict=True)
         ],
@@ -173,6 +189,8 @@ def _inject(fault: Fault, run: Run) -> list[str]:
     except AssertionError as error:
         problems.append(str(error))
     run.services.heal()
+    if run.preload:
+        run.preload.heal()
     if run.bridge.running and run.bridge.armed and "clock-jump" not in run.bridge.armed:
         # The point was not reached; it must not be while the books are looked at.
         run.bridge.kill()
@@ -217,7 +235,7 @@ def _end(run: Run) -> list[str]:
     return [] if code == 0 else [f"the bridge ended with exit code {code}:\n{run.bridge.last_words()}"]
 
 
-def _verdict(run: Run, reader: TopicReader, site: str, promise: Promise) -> Verdict:
+def _verdict(run: Run, reader: TopicReader, site: str, fault: Fault) -> Verdict:
     reader.read_to_the_end()
     return judge(
         run.publishers.published(),
@@ -225,7 +243,8 @@ def _verdict(run: Run, reader: TopicReader, site: str, promise: Promise) -> Verd
         stored_in(run.services.ingest_database, site),
         reader.arrivals,
         run.bridge.ledger(),
-        promise,
+        fault.promise,
+        lines_in(run.disk / FILES) if fault.files else None,
     )
 
 

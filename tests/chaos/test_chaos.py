@@ -11,12 +11,22 @@ from edgewire.errors import ServiceUnavailable
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import execute
 from tests.chaos.services import Services
-from tests.services.fixtures import unavailable
+from tests.services.fixtures import require_program, unavailable
 
 pytestmark = [pytest.mark.chaos, pytest.mark.services, pytest.mark.e2e, pytest.mark.timeout(400)]
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
-SAMPLE = ("after-commit", "after-accept", "disk-full", "half-open-broker", "reset-kafka")
+SAMPLE = (
+    "after-commit",
+    "after-accept",
+    "disk-full",
+    "half-open-broker",
+    "reset-kafka",
+    "spool-io-error",
+    "files-fail",
+    "no-descriptors",
+    "names-fail",
+)
 SEED = int(os.environ.get("EDGEFLEET_CHAOS_SEED", "1"))
 
 
@@ -32,6 +42,8 @@ def services() -> Iterator[Services]:
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_nothing_is_lost(name: str, services: Services, tmp_path: Path) -> None:
+    if BY_NAME[name].preload:
+        require_program("gcc", "gcc libc6-dev")
     result = execute(BY_NAME[name], SEED, services, tmp_path)
     assert result.verdict.ok, f"{result.verdict.complaints}; evidence in {result.folder}"
     assert result.verdict.must >= 400

@@ -35,6 +35,7 @@ class Case:
     stored: list[tuple[str, bytes]] = field(default_factory=list)
     records: list[Arrival] = field(default_factory=list)
     ledger: dict[str, Any] = field(default_factory=dict)
+    lines: list[Arrival] = field(default_factory=list)
     promise: Promise = NONE
 
     @classmethod
@@ -47,12 +48,13 @@ class Case:
                 case.requests.append(one)
                 case.records.append(one)
                 case.stored.append((one.id, one.payload))
-        case.ledger = {"sinks": [books("http", 6), books("kafka", 6)]}
+                case.lines.append(Arrival.of(one.payload, None))
+        case.ledger = {"sinks": [books("http", 6), books("kafka", 6), books("file", 6)]}
         return case
 
     def judge(self) -> Verdict:
         published = Published(self.published, frozenset(self.published.keys() - self.unacknowledged))
-        return judge(published, self.requests, self.stored, self.records, self.ledger, self.promise)
+        return judge(published, self.requests, self.stored, self.records, self.ledger, self.promise, self.lines)
 
 
 def test_a_good_run_is_found_good() -> None:
@@ -101,6 +103,8 @@ SPOILT: dict[str, tuple[Callable[[Case], object], str]] = {
     "lost in http": (lambda case: case.requests.pop(), "1 lost on the way to http: b:1:2"),
     "lost in the store": (lambda case: case.stored.pop(), "1 lost on the way to the HTTP store"),
     "lost in kafka": (lambda case: case.records.pop(), "1 lost on the way to kafka"),
+    "lost in the file": (lambda case: case.lines.pop(), "1 lost on the way to file"),
+    "order in the file": (lambda case: swap(case, "lines"), "messages overtaken in file"),
     "twice in the store": (lambda case: case.stored.append(case.stored[0]), "1 duplicates in the HTTP store"),
     "order in http": (lambda case: swap(case, "requests"), "messages overtaken in http"),
     "order in kafka": (lambda case: swap(case, "records"), "messages overtaken in kafka"),
@@ -118,7 +122,7 @@ SPOILT: dict[str, tuple[Callable[[Case], object], str]] = {
     ),
     "claims too much": (lambda case: case.ledger["sinks"].__setitem__(1, books("kafka", 8)), "is not what arrived"),
     "claims too little": (lambda case: case.ledger["sinks"].__setitem__(1, books("kafka", 5)), "is not what arrived"),
-    "no books": (lambda case: case.ledger["sinks"].pop(), "the ledger has no sink kafka"),
+    "no books": (lambda case: case.ledger["sinks"].pop(), "the ledger has no sink file"),
 }
 
 

@@ -48,6 +48,7 @@ class RotatingFile:
         self._now = now
         self._started = now()
         self._size = 0
+        self._uncut = False  # whether there may be more in it than `_size`
         self._file = -1
         make_durable_folder(path.parent)
         written = path.stat().st_mtime if path.exists() else self._started
@@ -77,6 +78,8 @@ class RotatingFile:
 
     def rotate(self) -> Path | None:
         """Put the file aside under a name with the time, and return that; None if there is nothing in it."""
+        if self._uncut:
+            self._open()
         self.close()
         if not self._size:
             return None
@@ -115,23 +118,35 @@ class RotatingFile:
         """Open the file, cut where a crash tore it; `is_known` where everything in it is ours and safe."""
         new = not self.path.exists()
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | OPEN_FLAGS, 0o644)
+        try:
+            self._cut_torn_lines(is_known=is_known)
+            if new or not is_known:  # who made it may have died before its name was safe
+                sync_folder(self.path.parent)
+        except OSError:
+            self.close()  # or it would count as cut
+            raise
+        if not self._size:
+            self._started = self._now()
+
+    def _cut_torn_lines(self, *, is_known: bool) -> None:
         size = os.fstat(self._file).st_size
         written = size if is_known else _written_lines(self._file, size)
+        if self._uncut:
+            written = self._size  # what stays in front of safe lines would take them along when it proves torn
         self._size = _whole_lines(self._file, written)
         if self._size < size:
             os.ftruncate(self._file, self._size)
             os.fsync(self._file)
-        if new or not is_known:  # who made it may have died before its name was safe
-            sync_folder(self.path.parent)
-        if not self._size:
-            self._started = self._now()
+        self._uncut = False
 
     def _must_rotate(self, more: int) -> bool:
         return self._size + more > self._rotation.max_bytes or self.is_aged()
 
     def _cut_and_close(self) -> None:
+        self._uncut = True
         try:
             os.ftruncate(self._file, self._size)
+            self._uncut = False
         finally:
             self.close()
 

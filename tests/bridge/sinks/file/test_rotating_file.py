@@ -1,9 +1,12 @@
 """A file of whole lines, whatever a crash left of it."""
 
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import orjson
+import psutil
 import pytest
 
 from bridge.sinks.file.rotating_file import RotatingFile, Rotation
@@ -49,6 +52,45 @@ def test_lines_that_lack_a_sector_are_cut_off(tmp_path: Path, start: int, end: i
     path.write_bytes(bytes(torn) + b'{"seq":9}\n')
     RotatingFile(path, Rotation(10_000), lambda: 0.0).close()
     assert path.read_bytes() == b"".join(LINES.splitlines(keepends=True)[:whole])
+
+
+def failing(*_: object) -> int:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("by", ["write", "rotate"])
+def test_lines_that_a_sick_disk_neither_takes_nor_cuts_are_cut_when_it_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """What stayed unsynced in front of safe lines would take them along after a power cut."""
+    path = tmp_path / "x.jsonl"
+    file = RotatingFile(path, Rotation(10_000), lambda: 0.0)
+    file.append_lines(b'{"seq":1}\n')
+    with monkeypatch.context() as sick:
+        sick.setattr("bridge.sinks.file.rotating_file._sync_data", failing)
+        sick.setattr("bridge.sinks.file.rotating_file.os.ftruncate", failing)
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                file.append_lines(b'{"seq":2}\n')
+    assert seqs(path) == [1, 2]
+    if by == "write":
+        file.append_lines(b'{"seq":2}\n')
+        assert seqs(path) == [1, 2]
+    else:
+        rotated = file.rotate()
+        assert rotated is not None
+        assert seqs(rotated) == [1]
+    file.close()
+
+
+def test_a_file_that_cannot_be_cut_is_not_kept_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"seq":1}\n{"se')
+    monkeypatch.setattr("bridge.sinks.file.rotating_file.os.ftruncate", failing)
+    for _ in range(3):
+        with pytest.raises(OSError, match="Input/output"):
+            RotatingFile(path, Rotation(10_000), lambda: 0.0)
+    assert str(path) not in [one.path for one in psutil.Process().open_files()]
 
 
 @pytest.mark.parametrize("zeros", [1, 511])

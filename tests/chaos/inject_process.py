@@ -1,0 +1,117 @@
+"""Faults of what a process has from its machine: files, names, the wall clock, file descriptors."""
+
+import errno
+import resource
+import socket
+import time
+from collections.abc import Callable
+
+import psutil
+
+from tests.chaos.bridge import START_S
+from tests.chaos.inject_bridge import ends_with
+from tests.chaos.preload import Calls, Preload
+from tests.chaos.run import FILES, Injection, Run
+
+_MOST_LINES = 400
+"""That the log of the bridge may grow by while something is missing for some seconds."""
+
+
+def spool_fails(strike: Callable[[Preload, Run], None], said: str) -> Injection:
+    """The disk of the spool fails: the bridge must end by itself, say why, and go on when the disk is well again."""
+
+    def inject(run: Run) -> None:
+        run.pause(0.3, 1.0)
+        strike(preload_of(run), run)
+        ends_with(run, said)
+        # Who starts it again too early is told the same.
+        run.bridge.start()
+        ends_with(run, str(run.disk))
+        preload_of(run).heal()
+        run.bridge.start()
+
+    return inject
+
+
+def any_write(preload: Preload, run: Run) -> None:
+    """Writing fails, or the sync alone."""
+    preload.fail_disk(run.disk, errno.EIO, run.rng.choice((Calls.WRITES, Calls.SYNCS, Calls.WRITES | Calls.SYNCS)))
+
+
+def read_only(preload: Preload, run: Run) -> None:
+    preload.make_read_only(run.disk)
+
+
+def files_fail(run: Run) -> None:
+    """The disk of the file sink alone fails: the bridge goes on, says so, and delivers later."""
+    preload, folder = preload_of(run), run.disk / FILES
+    run.pause(0.3, 1.0)
+    error = run.rng.choice((errno.EIO, errno.EROFS, errno.ENOSPC, errno.EMFILE))
+    calls = run.rng.choice((Calls.WRITES, Calls.SYNCS, Calls.WRITES | Calls.SYNCS | Calls.OPENS))
+    preload.fail_disk(folder, error, calls)
+    run.injected += 1
+    _says(run, str(folder))
+    run.pause(0.3, 1.5)
+    preload.heal()
+
+
+def clock_moves(run: Run) -> None:
+    """The wall clock of the whole process is set, by hours, some times."""
+    for _ in range(run.rng.randint(1, 3)):
+        run.pause(0.2, 0.8)
+        preload_of(run).move_clock(run.rng.choice((-1, 1)) * run.rng.randint(60, 36 * 3600))
+        run.injected += 1
+    run.pause(0.2, 0.8)
+
+
+def names_fail(run: Run) -> None:
+    """The name of every neighbour cannot be looked up, or leads elsewhere; then connections are cut."""
+    preload = preload_of(run)
+    run.pause(0.2, 0.8)
+    if run.rng.random() < 0.5:
+        preload.fail_lookups(run.rng.choice((socket.EAI_AGAIN, socket.EAI_NONAME, socket.EAI_FAIL)))
+    else:
+        preload.resolve_to("127.0.0.9")  # where nobody listens
+    run.injected += 1
+    if run.rng.random() < 0.3:
+        # A bridge that starts while there are no names waits for them.
+        run.bridge.kill()
+        run.bridge.start()
+    for proxy in run.services.proxies.values():
+        run.services.background.do(proxy.reset)
+    run.pause(0.5, 2.5)
+
+
+def descriptors_run_out(run: Run) -> None:
+    """No file or connection can be opened while connections are cut; then there are some again."""
+    run.pause(0.3, 1.0)
+    process = psutil.Process(run.bridge.pid)
+    # Of the numbers of descriptors, not of how many there are: one that is closed is no room below.
+    least = run.rng.choice((3, process.num_fds() // 2))
+    _, most = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    before = len(run.bridge.words().splitlines())
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (least, most))
+    run.injected += 1
+    for _ in range(run.rng.randint(2, 4)):
+        for proxy in run.services.proxies.values():
+            run.services.background.do(proxy.reset)
+        run.pause(0.3, 1.0)
+    if run.bridge.running:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (most, most))
+    told = run.bridge.words().splitlines()[before:]
+    assert any("open files" in line for line in told), f"does not say that it may open no more files: {told[-10:]}"
+    assert len(told) < _MOST_LINES, f"wrote {len(told)} lines meanwhile, such as {told[-1]}"
+
+
+def preload_of(run: Run) -> Preload:
+    assert run.preload is not None, "the fault needs preload=True"
+    return run.preload
+
+
+def _says(run: Run, said: str) -> None:
+    """Wait until the bridge has written this to its log."""
+    deadline = time.monotonic() + START_S
+    while said not in run.bridge.words():
+        assert run.bridge.running, f"the bridge ended by itself:\n{run.bridge.last_words()}"
+        assert time.monotonic() < deadline, f"does not say '{said}':\n{run.bridge.last_words()}"
+        time.sleep(0.05)
