@@ -26,8 +26,8 @@ class BootCounters:
     dropped, uncertain or still in the outbox.
     """
 
-    __slots__ = ("acknowledged", "boot", "dropped", "dropped_by_fault", "first_seq", "last_seq", "refused",
-                 "sent_qos0", "uncertain", "uncertain_by_fault")  # fmt: skip
+    __slots__ = ("_dropped", "_uncertain", "acknowledged", "boot", "dropped_by_fault", "first_seq", "last_seq",
+                 "refused", "sent_qos0", "uncertain_by_fault")  # fmt: skip
 
     def __init__(self, boot: int) -> None:
         self.boot = boot
@@ -38,11 +38,11 @@ class BootCounters:
         """Handed to the connection at QoS 0: nobody says whether they arrived."""
         self.refused: dict[str, SeqRanges] | None = None
         """Reason -> readings that the broker will never take."""
-        self.dropped = SeqRanges()
+        # Of most devices there are none.
+        self._dropped: SeqRanges | None = None
         self.dropped_by_fault = 0
         """Of those dropped: by a fault or a reset, and not by a full outbox."""
-        self.uncertain = SeqRanges()
-        """Sent, and never acknowledged before a reset or the end: may have arrived or not."""
+        self._uncertain: SeqRanges | None = None
         self.uncertain_by_fault = 0
         """Of those: before a reset."""
 
@@ -51,6 +51,28 @@ class BootCounters:
         if self.first_seq is None:
             self.first_seq = seq
         self.last_seq = seq
+
+    @property
+    def dropped(self) -> SeqRanges:
+        """Return the readings that the device gave up; to be read."""
+        return self._dropped or SeqRanges()
+
+    @property
+    def uncertain(self) -> SeqRanges:
+        """Return what was sent and never acknowledged before a reset or the end: who knows what arrived; to be read."""
+        return self._uncertain or SeqRanges()
+
+    def add_dropped(self, seq: int) -> None:
+        """Count a reading that the device gave up."""
+        if self._dropped is None:
+            self._dropped = SeqRanges()
+        self._dropped.add(seq)
+
+    def add_uncertain(self, seq: int) -> None:
+        """Count a reading of which nobody will say whether it arrived."""
+        if self._uncertain is None:
+            self._uncertain = SeqRanges()
+        self._uncertain.add(seq)
 
     @property
     def emitted(self) -> int:
@@ -160,7 +182,7 @@ class Firmware:
     def on_lost_reading(self, seq: int) -> None:
         """Count a reading that a fault lost inside the device: it has its number, and counts as dropped."""
         self.counters.count_reading(seq)
-        self.counters.dropped.add(seq)
+        self.counters.add_dropped(seq)
         self.counters.dropped_by_fault += 1
 
     def pop_publishable(self, window: int, now_s: float) -> list[Reading]:
@@ -267,12 +289,12 @@ class Firmware:
         for token in tokens:
             match token:
                 case int(seq) if seq != NO_SEQ:
-                    self.counters.uncertain.add(seq)
+                    self.counters.add_uncertain(seq)
                 case (int(boot), int(seq)) if seq != NO_SEQ:
-                    self.counters_of(boot).uncertain.add(seq)
+                    self.counters_of(boot).add_uncertain(seq)
                 case ReadingsToken(boot, seqs):
                     for seq in seqs:
-                        self.counters_of(boot).uncertain.add(seq)
+                        self.counters_of(boot).add_uncertain(seq)
                 case _:
                     pass
 
@@ -295,7 +317,7 @@ class Firmware:
         if reading.seq != NO_SEQ:
             counters = self.counters_of(reading.boot)
             for seq in reading.seqs:
-                counters.dropped.add(seq)
+                counters.add_dropped(seq)
                 counters.dropped_by_fault += by_fault
 
     def _drop(self, readings: Iterable[Reading], *, by_fault: bool = False) -> None:

@@ -447,7 +447,7 @@ class DeviceClient:
             self.session.withdraw_inflight(STATUS)
         if self.speech is not None:
             self.speech.begin_connect(self.session.connects, str(self.broker))
-        self._fit_will()
+        self._write_will()
         self._renew_login()
         return True
 
@@ -471,19 +471,14 @@ class DeviceClient:
             self._move(_T.CUT)
             self.link.close()
 
-    def _fit_will(self) -> None:
-        """Ask for a will that the broker takes, by what its last CONNACK or refusal says."""
-        will, limits = self.session.config.will, self.session.limits
-        is_new = self.speech is not None
-        if is_new or will is None or not (will.qos and will.retain) or fitted_will(will, limits) != will:
-            self._write_will()
-
     def _write_will(self) -> None:
+        """Ask for a will that the broker takes, by what its last CONNACK or refusal says."""
         will = last_will(self.device, self.firmware, self.wire_format)
         if will is not None:
             if self.speech is not None:
                 will = replace(will, payload=self.speech.write_will())
-            self.session.config = replace(self.session.config, will=fitted_will(will, self.session.limits))
+            will = fitted_will(will, self.session.limits)
+        self.session.will = will
 
     def request_connect(self, delay_s: float = 0.0) -> None:
         """Ask for a connection, unless one is there or asked for already, or cannot be had."""
@@ -499,8 +494,8 @@ class DeviceClient:
     def on_connect_failed(self, code: int = 0, server_reference: str = "") -> None:
         """Ask again, after an attempt that did not lead to a connection; `code` is that of a refusal."""
         self._move(_T.FAIL)
-        if self.session.config.will is not None:
-            self.session.assume_limits(learned_limits(self.session.limits, self.session.config.will, code))
+        if self.session.will is not None:
+            self.session.assume_limits(learned_limits(self.session.limits, self.session.will, code))
         if self.broker == self._home:
             self._go_on_to(self._owner.next_broker(self))
         self._follow_reference(code, server_reference)
@@ -820,7 +815,6 @@ class DeviceClient:
             return
         self.firmware.on_reset(boot, at_ms, reason, self.unacknowledged(), version)
         self.session.discard_inflight()
-        self._write_will()
         self._move(_T.POWER_ON)
         self._owner.on_booted(self)
         self.request_connect()

@@ -1,7 +1,6 @@
 """Carries out what the fault calendar has for devices and their links: resets, dead connections, delays, damage."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -153,8 +152,7 @@ def _recover(client: DeviceClient) -> None:
 def _duplicate_of(client: DeviceClient) -> DuplicateClient:
     """Return a client of the same name: the same credentials, and a session that is taken up where it was."""
     session = client.session
-    config = replace(session.config, will=None)
-    return DuplicateClient(client.device, Session(config, session.version), client.broker)
+    return DuplicateClient(client.device, Session(session.config, session.version), client.broker)
 
 
 FaultAction = Callable[[FaultTarget, DeviceClient, Any, FaultTransition], None]

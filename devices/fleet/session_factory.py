@@ -6,8 +6,10 @@ from devices.firmware.firmware import Firmware
 from devices.scenario.devices import Device
 from devices.scenario.scenario import Scenario
 from devices.timeline.wire_format import WireFormat
+from edgewire.errors import ConfigError
 from edgewire.mqtt import ServerLimits, Session, SessionConfig, Version, Will
-from edgewire.mqtt.errors import PACKET_TOO_LARGE
+from edgewire.mqtt.config import check_will
+from edgewire.mqtt.errors import PACKET_TOO_LARGE, Unsendable
 from edgewire.mqtt.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
 
 
@@ -16,8 +18,7 @@ def last_will(device: Device, firmware: Firmware, wire_format: WireFormat) -> Wi
     will = wire_format.will(device, firmware.status("offline", None))
     if will is None:
         return None
-    # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
-    return Will(topic=will.topic, payload=bytes(bytearray(will.payload)), qos=will.qos, retain=will.retain)
+    return Will(topic=will.topic, payload=will.payload, qos=will.qos, retain=will.retain)
 
 
 def fitted_will(will: Will, limits: ServerLimits) -> Will | None:
@@ -50,7 +51,8 @@ def create_session(
     """Return the session of a device that has not connected yet; `credentials` are user name and password.
 
     Without a `version`, as nobody has asked the broker, it begins with 5 and finds out; `limits` are what is known of
-    those of the broker.
+    those of the broker. It has no will yet: that is written anew for each connection. Raises `ConfigError` where it
+    could not be sent.
     """
     username, password = credentials
     config = SessionConfig(
@@ -63,11 +65,20 @@ def create_session(
         maximum_packet_size=64 * 1024,
         username=username,
         password=password,
-        will=last_will(device, firmware, wire_format),
     )
+    will = last_will(device, firmware, wire_format)
+    if will is not None:
+        _require_sendable(will, device)
     session = Session(config, version or Version.V5)
     # The probe has asked: no device need wonder whether a slow broker does not speak its version.
     session.accepted = version is not None
     if limits is not None:
         session.assume_limits(limits)
     return session
+
+
+def _require_sendable(will: Will, device: Device) -> None:
+    try:
+        check_will(will)
+    except Unsendable as error:
+        raise ConfigError(f"device '{device.device_id}': {error}") from None

@@ -295,7 +295,6 @@ class StandbyClient(DeviceClient):
         self._slept = True
         # What waits there, such as commands, was for the real sensor.
         self.session.config = replace(self.session.config, clean_start=True)
-        self._write_will()
         self.request_connect()
         self._update_watching()
 

@@ -55,6 +55,8 @@ class SessionConfig:
                 raise ConfigError(f"{name} of client '{self.client_id}' is {value}: it must be {low} to {high}")
         try:
             self._check_texts()
+            if self.will:
+                check_will(self.will)
         except Unsendable as error:
             raise ConfigError(f"client '{self.client_id}': {error}") from None
 
@@ -63,20 +65,14 @@ class SessionConfig:
             write_text(text)
         if len(self.password or b"") > 65535:
             raise Unsendable("the password is longer than 65535 bytes")
-        if self.will:
-            encode_topic(self.will.topic)
-            if self.will.qos not in (0, 1, 2) or len(self.will.payload) > 65535:
-                raise Unsendable("the will needs QoS 0, 1 or 2 and a payload of 65535 bytes at most")
-            if not 0 <= self.will.delay_s < 2**32:
-                raise Unsendable(f"the will cannot be delayed by {self.will.delay_s} s")
 
-    def connect_packet(self, version: Version, client_id: str) -> Connect:
-        """Return the CONNECT packet. What 3.1.1 cannot say is left out there."""
+    def connect_packet(self, version: Version, client_id: str, will: Will | None = None) -> Connect:
+        """Return the CONNECT packet, with this `will` or its own. What 3.1.1 cannot say is left out there."""
         return Connect(
             client_id=client_id,
             clean_start=self.clean_start,
             keep_alive_s=self.keep_alive_s,
-            will=self.will,
+            will=will or self.will,
             username=self.username,
             password=self.password,
             properties=self._properties() if version is Version.V5 else {},
@@ -93,3 +89,12 @@ class SessionConfig:
         if self.user_properties:
             properties["user_property"] = self.user_properties
         return properties
+
+
+def check_will(will: Will) -> None:
+    """Raise `Unsendable` for a will that MQTT cannot carry."""
+    encode_topic(will.topic)
+    if will.qos not in (0, 1, 2) or len(will.payload) > 65535:
+        raise Unsendable("the will needs QoS 0, 1 or 2 and a payload of 65535 bytes at most")
+    if not 0 <= will.delay_s < 2**32:
+        raise Unsendable(f"the will cannot be delayed by {will.delay_s} s")

@@ -1,6 +1,7 @@
 """The limits that a server sets in its CONNACK; without a word from it, those of the protocol itself."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edgewire.mqtt.codec import VARINT_MAX
 from edgewire.mqtt.errors import PACKET_TOO_LARGE
@@ -37,12 +38,18 @@ class ServerLimits:
         return 0
 
 
+@lru_cache(maxsize=64)
+def _shared(limits: ServerLimits) -> ServerLimits:
+    """Return the one object for limits that are equal: all clients of a server have them, some 200 bytes each."""
+    return limits
+
+
 def server_limits(connack: Connack, keep_alive_s: int, session_expiry_s: int) -> ServerLimits:
-    """Return what an accepting CONNACK allows, given what we asked for."""
+    """Return what an accepting CONNACK allows, given what we asked for; the same object for what is the same."""
     said = connack.properties
     if not said:
-        return ServerLimits(keep_alive_s=keep_alive_s, session_expiry_s=session_expiry_s)
-    return ServerLimits(
+        return _shared(ServerLimits(keep_alive_s=keep_alive_s, session_expiry_s=session_expiry_s))
+    limits = ServerLimits(
         receive_maximum=said.get("receive_maximum", 65535),
         maximum_packet_size=said.get("maximum_packet_size", VARINT_MAX + 5),
         maximum_qos=said.get("maximum_qos", 2),
@@ -54,3 +61,4 @@ def server_limits(connack: Connack, keep_alive_s: int, session_expiry_s: int) ->
         wildcard_available=said.get("wildcard_subscription_available", 1) == 1,
         shared_available=said.get("shared_subscription_available", 1) == 1,
     )
+    return _shared(limits)

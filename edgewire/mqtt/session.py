@@ -56,6 +56,7 @@ from edgewire.mqtt.packets import (
     Unsuback,
     Unsubscribe,
     Version,
+    Will,
 )
 from edgewire.mqtt.properties import Properties, PropertyScope, write_properties
 from edgewire.mqtt.reasons import reason_name, refusal_name
@@ -89,6 +90,7 @@ class Session:
         "limits",
         "state",
         "version",
+        "will",
     )
 
     def __init__(self, config: SessionConfig, version: Version = Version.V5) -> None:
@@ -96,6 +98,9 @@ class Session:
         self.version = version
         self.state = SessionState.IDLE
         self.limits = _UNKNOWN_LIMITS
+        # Goes before the will of `config`, and on the next connection alone: who has many clients keeps no will (400
+        # bytes each) but writes it as it is needed.
+        self.will: Will | None = None
         # Whether a server has ever accepted this version from us.
         self.accepted = False
         # Counts connections, so that a message of an earlier one is recognised.
@@ -104,7 +109,8 @@ class Session:
         self._frames = FrameReader(config.maximum_packet_size)
         self._keepalive = KeepAlive()
         self._outbound = OutboundQos()
-        self._inbound = InboundQos(config.manual_ack)
+        # From the first message of QoS 1 or 2 on: most devices never get one.
+        self._inbound: InboundQos | None = None
         self._aliases: dict[int, str] | None = None
 
     # -- the connection
@@ -114,12 +120,13 @@ class Session:
         state = next_state(self.state, Trigger.CONNECT)
         config = self.config
         client_id = config.client_id or self.limits.assigned_client_id or ""
-        self._out = [encode(config.connect_packet(self.version, client_id), self.version)]
+        self._out = [encode(config.connect_packet(self.version, client_id, self.will), self.version)]
         self.state = state
         self._epoch += 1
         self._frames = FrameReader(config.maximum_packet_size)
         # 3.1.1 cannot announce a receive maximum, so none can be broken there.
-        self._inbound.on_connect()
+        if self._inbound is not None:
+            self._inbound.on_connect()
         self._aliases = None
         self._keepalive.start(now, config.response_timeout_s)
 
@@ -185,7 +192,7 @@ class Session:
         Packet identifiers go on where they were, so that the server takes nothing new for something old.
         """
         self._outbound.clear()
-        self._inbound.clear()
+        self._forget_inbound()
 
     def take_inflight(self) -> list[tuple[Publish, object]]:
         """Give up what is under way, and return it with its tokens, the oldest first: for somebody else to send.
@@ -195,7 +202,7 @@ class Session:
         if self.state is SessionState.CONNECTED:
             raise IllegalTransition("what is under way on a connection cannot be taken over: end it first")
         publishes = self._outbound.take_publishes(self.version)
-        self._inbound.clear()
+        self._forget_inbound()
         return publishes
 
     def assume_limits(self, limits: ServerLimits) -> None:
@@ -301,7 +308,7 @@ class Session:
         Returns False, and does nothing, if no answer is due: the message is of QoS 0, of an earlier connection (then
         the server sends it again), or acknowledged already.
         """
-        if self.state is not _CONNECTED or not self._inbound.acknowledge(message):
+        if self.state is not _CONNECTED or self._inbound is None or not self._inbound.acknowledge(message):
             return False
         self._out.extend(self._inbound.take_answers())
         return True
@@ -356,9 +363,18 @@ class Session:
             topic = self._resolve_alias(topic, properties)
         message = Message(topic, payload, qos, retain, dup, packet_id, properties, self._epoch)
         if qos:
-            self._inbound.on_publish(message, events, self._out)
+            self._take_inbound().on_publish(message, events, self._out)
         else:
             events.append(message)
+
+    def _take_inbound(self) -> InboundQos:
+        if self._inbound is None:
+            self._inbound = InboundQos(self.config.manual_ack)
+        return self._inbound
+
+    def _forget_inbound(self) -> None:
+        if self._inbound is not None:
+            self._inbound.clear()
 
     def _resolve_alias(self, topic: str, properties: Properties) -> str:
         alias = properties["topic_alias"]
@@ -382,7 +398,7 @@ class Session:
             case Pubrec():
                 self._outbound.on_pubrec(packet, self.version, events, self._out)
             case Pubrel(packet_id):
-                self._inbound.on_pubrel(packet_id, self.version, self._out)
+                self._take_inbound().on_pubrel(packet_id, self.version, self._out)
             case Pubcomp(packet_id):
                 self._outbound.on_pubcomp(packet_id, events)
             case Suback(packet_id, codes):
@@ -426,11 +442,12 @@ class Session:
                 raise ProtocolError("the server has not assigned the client identifier that we left to it")
             limits = replace(limits, assigned_client_id=self.limits.assigned_client_id)
         self.limits = limits
+        self.will = None
         self.accepted = True
         self.state = next_state(self.state, Trigger.ACCEPT)
         self._keepalive.start_pinging(limits.keep_alive_s)
         if not packet.session_present:
-            self._inbound.clear()
+            self._forget_inbound()
         events.append(Connected(packet.session_present, said, limits))
         self._outbound.on_connack(packet.session_present, limits, events, self._out)
 

@@ -77,9 +77,9 @@ def born(client: DeviceClient) -> list[tuple[str, bool]]:
 )
 def test_birth_and_will_go_out_as_the_dialect_has_them(group: dict[str, Any], expected: Any, will: Any) -> None:
     client = device(id="d", **group)
-    asked = client.session.config.will
-    assert (None if asked is None else (asked.topic, asked.payload, asked.qos, asked.retain)) == will
     assert born(client) == expected
+    asked = client.session.will
+    assert (None if asked is None else (asked.topic, asked.payload, asked.qos, asked.retain)) == will
     again = [one for one in expected if "INFO" not in one[0]]
     assert born(client) == again, "what is said once a boot is not said at every connection"
     client.power_off()

@@ -22,7 +22,7 @@ class Client:
         counters.acknowledged = 2
         counters.dropped_by_fault = 1
         for seq in (0, 2, 3, 5):
-            counters.dropped.add(seq)
+            counters.add_dropped(seq)
         for seq in range(4):
             counters.count_reading(seq)
         boots = [counters]

@@ -14,6 +14,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from devices.fleet.fleet import Fleet
+from devices.fleet.session_factory import last_will
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.dialects.sparkplug import REBIRTH
@@ -145,8 +146,9 @@ async def test_a_node_is_born_first_and_says_its_death_as_it_goes(
             (client,) = fleet.clients
             config = client.session.config
             assert (config.clean_start, config.session_expiry_s) == (True, 0)
-            assert config.will is not None
-            assert (config.will.topic, config.will.qos, config.will.retain) == ("spBv1.0/plant/NDEATH/n1", 1, False)
+            will = last_will(client.device, client.firmware, client.wire_format)
+            assert will is not None
+            assert (will.topic, will.qos, will.retain) == ("spBv1.0/plant/NDEATH/n1", 1, False)
 
         with no_gap(host):
             record = await run(scenario_of(broker), version, script)

@@ -202,11 +202,11 @@ def test_it_comes_back_as_a_device_that_is_powered_on() -> None:
     assert (span.to_ms, place.client.absence) == (9000, None)
     assert place.client.state is ClientState.WAITING
     assert place.client.session.config.clean_start, "what waits in the session was for the sensor"
-    will = place.client.session.config.will
-    assert will is not None
-    assert orjson.loads(will.payload)["boot"] == 2_000_000_001
     place.link.subscribe.reset_mock()
     place.connect()
+    will = place.client.session.will
+    assert will is not None
+    assert orjson.loads(will.payload)["boot"] == 2_000_000_001
     assert place.client.reconnects == 0, "it has lost nothing"
     assert not place.client.session.config.clean_start
     topics = [one.filter.rpartition("/")[2] for call in place.link.subscribe.call_args_list for one in call.args[0]]

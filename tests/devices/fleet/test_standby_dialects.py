@@ -138,7 +138,7 @@ def test_what_comes_back_of_its_own_leaves_it_where_it_is(name: str, version: Ve
         assert len(there.said()) > before
     heard = listened_to(there)
     assert heard
-    will = there.client.session.config.will
+    will = there.client.session.will
     for topic, payload in heard:
         if topic == there.client.status_topic or version is Version.V311:
             there.hear_elsewhere(topic, payload)
