@@ -16,7 +16,7 @@ from devices.faults.schedule import NEVER_MS, Windows
 from devices.sensors.registry import KINDS
 from devices.world.components import components
 from devices.world.random import Flags, Hashes, Ints
-from devices.world.world import World
+from devices.world.world import DAY_MS, World
 
 WindowsOfSite = Callable[[int, int, int], list[tuple[int, int]]]
 """Returns from when to when it is at a site, of all times that touch [from, to)."""
@@ -28,6 +28,11 @@ class RareDay(Fault):
     layer: ClassVar[Layer] = "physics"
     changes_world: ClassVar[bool] = True
     can_be_commanded: ClassVar[bool] = False
+
+    @property
+    def trail_ms(self) -> int:
+        """Vehicles that it kept from a trip, or brought to town, are elsewhere for the rest of their day."""
+        return DAY_MS if self.kind != "people" else 0
 
     @property
     def affected_fields(self) -> tuple[str, ...]:

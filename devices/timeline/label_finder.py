@@ -142,7 +142,7 @@ def _showing(
 ) -> Iterator[_Showing]:
     """Yield the messages due in [from_ms, to_ms) that show a fault, by device, beginning of the fault, and boot."""
     # How a vehicle was driven is told by the reading after it too.
-    trail_ms = group.lookback_ms if assigned.worlds is not None else assigned.fault.trail_ms
+    trail_ms = max(assigned.fault.trail_ms, group.lookback_ms if assigned.worlds is not None else 0)
     positions, windows = assigned.windows_between(group.positions, from_ms, to_ms, trail_ms)
     begins = np.maximum(windows.start, from_ms)
     ends = np.minimum(_shown_until(positions, windows, trail_ms), to_ms)

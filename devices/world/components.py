@@ -30,11 +30,17 @@ class _Models:
 
     atmosphere: Callable[[World], Atmosphere]
     rare_days: Callable[[World, SiteArrays, Atmosphere], RareDays] | None
-    planner: Callable[[World, SiteArrays, Roads, Traffic, Atmosphere, Drivers], TripPlanner]
+    planner: Callable[[World, SiteArrays, Roads, Traffic, Atmosphere, Drivers, RareDays | None], TripPlanner]
 
 
 def _hourly_trips(
-    world: World, site_arrays: SiteArrays, roads: Roads, traffic: Traffic, atmosphere: Atmosphere, drivers: Drivers
+    world: World,
+    site_arrays: SiteArrays,
+    roads: Roads,
+    traffic: Traffic,
+    atmosphere: Atmosphere,
+    drivers: Drivers,
+    _rare_days: RareDays | None,
 ) -> TripPlanner:
     schedule = HourlySchedule(drivers)
     return TripPlanner(
@@ -75,7 +81,7 @@ def components(world: World) -> Components:
     if models.rare_days is not None and any(site.snow or site.town_events for site in world.sites):
         rare_days = models.rare_days(world, site_arrays, atmosphere)
     traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather, is_holiday, rare_days)
-    planner = models.planner(world, site_arrays, roads, traffic, atmosphere, drivers)
+    planner = models.planner(world, site_arrays, roads, traffic, atmosphere, drivers, rare_days)
     cache = TripCache(planner, sum(map(len, world.vehicles.values())))
     vehicles = Vehicles(roads, planner, cache, world.vehicles)
     return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles, Constellation(site_arrays), rare_days)

@@ -57,6 +57,7 @@ _FIRST_RING = _GRID * _GRID
 FIRST_VILLAGE = _FIRST_RING + _RING
 NODES = FIRST_VILLAGE + _VILLAGES
 TOWN_NODES = np.arange(_FIRST_RING)
+RING_NODES = np.arange(_FIRST_RING, FIRST_VILLAGE)
 STOPS = np.array([*range(_FIRST_RING), *range(FIRST_VILLAGE, NODES), *range(FIRST_VILLAGE, NODES)], dtype=np.int64)
 """Nodes at which trips begin and end; villages twice, so that a third of the stops is in one."""
 # Seconds lost at a junction, so that routes are not all zigzag.

@@ -10,8 +10,9 @@ from functools import partial
 import numpy as np
 
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
+from devices.world.rare_days import RareDays
 from devices.world.roads import Plan
-from devices.world.vehicles.drawn_days import DAY_BEGINS_H, NEVER_MS, TRIPS_A_DAY, DrawnDays
+from devices.world.vehicles.drawn_days import DAY_BEGINS_H, NEVER_MS, TRIPS_A_DAY, DayConditions, DrawnDays
 from devices.world.vehicles.growing_table import GrowingTable
 from devices.world.vehicles.private_days import draw_private_days
 from devices.world.vehicles.uses import VehicleUses
@@ -25,7 +26,7 @@ _FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 8_192, 3, 300_000
 _DRAWN_TOGETHER = 256
 """Vehicles: a day of one takes nearly as long to draw as those of so many."""
 
-_Draw = Callable[[Plan, int, Hashes, Ints, Ints, Ints], DrawnDays]
+_Draw = Callable[[Plan, int, Hashes, Ints, Ints, Ints, DayConditions | None], DrawnDays]
 _DRAWS: Mapping[VehicleUse, _Draw] = {
     "private": draw_private_days,
     **{use: partial(draw_working_days, duty) for use, duty in DUTIES.items()},
@@ -38,7 +39,9 @@ class DayPlans:
     longest_s = 86_400.0
     number_in_2000 = _DAYS_UNTIL_2000 * TRIPS_A_DAY
 
-    def __init__(self, world: World, site_arrays: SiteArrays, plan: Plan) -> None:
+    def __init__(self, world: World, site_arrays: SiteArrays, plan: Plan, rare_days: RareDays | None = None) -> None:
+        """Without `rare_days` there is neither snow nor an event."""
+        self._rare_days = rare_days
         self._world, self._site_arrays, self._plan = world, site_arrays, plan
         self.uses = VehicleUses(world, site_arrays)
         vehicles = sum(map(len, world.vehicles.values()))
@@ -201,9 +204,28 @@ class DayPlans:
             found.set(
                 rows,
                 _DRAWS[VEHICLE_USES[use]](
-                    self._plan, self._world.seed, keys, vehicles[rows], days[rows], weekdays[rows]
+                    self._plan,
+                    self._world.seed,
+                    keys,
+                    vehicles[rows],
+                    days[rows],
+                    weekdays[rows],
+                    self._conditions(sites[rows], days[rows]),
                 ),
             )
         self._begins.extend(found.begins_ms)
         self._nodes.extend(found.nodes)
         self._wished.extend(found.wished_s)
+
+    def _conditions(self, sites: Ints, days: Ints) -> DayConditions | None:
+        """Return the snow and the event of these sites and days; None where no site has any."""
+        rare_days = self._rare_days
+        if rare_days is None:
+            return None
+        starts, event = self._starts(sites, days), rare_days.events(sites, days)
+
+        def snow_at(hours: Floats) -> Floats:
+            return rare_days.snow(sites, starts + ((hours - DAY_BEGINS_H) * HOUR_MS).astype(np.int64))
+
+        begins, ends = ((times - days * DAY_MS) / HOUR_MS for times in (event.begins_ms, event.ends_ms))
+        return DayConditions(snow_at, np.where(event.happens, event.size, 0.0), begins, ends)

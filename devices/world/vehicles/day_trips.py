@@ -3,6 +3,7 @@
 import numpy as np
 
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, normal, uniform
+from devices.world.rare_days import RareDays
 from devices.world.roads import CLASSES, KMH, STOPS, TOWN_NODES, Roads
 from devices.world.traffic import Traffic
 from devices.world.vehicles.day_plans import DayPlans
@@ -51,8 +52,10 @@ class DayTripPlanner(TripPlanner):
         traffic: Traffic,
         atmosphere: Atmosphere,
         drivers: Drivers,
+        rare_days: RareDays | None = None,
     ) -> None:
-        self._plans = DayPlans(world, site_arrays, roads.plan)
+        """Without `rare_days` neither snow nor an event changes the days."""
+        self._plans = DayPlans(world, site_arrays, roads.plan, rare_days)
         super().__init__(
             world.seed, site_arrays, roads, traffic, atmosphere.weather, drivers, self._plans, world.speed_boost
         )

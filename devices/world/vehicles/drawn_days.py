@@ -1,6 +1,8 @@
 """Days of vehicles as they are drawn: when each trip begins, where it leads, and how long it is wished to take."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,22 @@ DAY_BEGINS_H = 4
 """Local time, as in travel surveys."""
 NEVER_MS = 1 << 30
 """After the end of any day, and within 32 bits."""
+
+
+SNOW_SLOWS = 0.55
+"""By how much longer a trip takes through deep snow, in which vehicles drive at two thirds of their speed."""
+
+
+class DayConditions(NamedTuple):
+    """Tells of the snow and the event in town on some days, a row each."""
+
+    snow_at: Callable[[Floats], Floats]
+    """Returns how much snow lies on the roads at an hour of local time of each: 0 none, 1 as much as slows."""
+    event_size: Floats
+    """Beside a usual event; 0 where there is none."""
+    event_begins_h: Floats
+    """Hour of local time."""
+    event_ends_h: Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
 from devices.world.roads import FIRST_VILLAGE, NODES, TOWN_NODES, Plan
-from devices.world.vehicles.drawn_days import DAY_BEGINS_H, TRIPS_A_DAY, DrawnDays
+from devices.world.vehicles.drawn_days import DAY_BEGINS_H, SNOW_SLOWS, TRIPS_A_DAY, DayConditions, DrawnDays
 from devices.world.world import HOUR_MS, VehicleUse
 
 # No trip but the way back begins later; that ends by 27 h, which is 3 o'clock.
@@ -77,14 +77,24 @@ _DEPOTS = 2
 # the next (s): as the ways of a week turned out, so that hardly any stay is too short.
 _SLOWNESS, _SPARE_S, _LEG_S = 1.55, 120.0, 175.0
 _LEAST_STAY_H = 0.02
+_SNOW_KEEPS_IN = 0.15
+"""Of the vehicles, in deep snow; by judgement half as many as of private cars."""
 
 
 def draw_working_days(
-    duty: Duty, plan: Plan, seed: int, site_keys: Hashes, vehicles: Ints, days: Ints, weekdays: Ints
+    duty: Duty,
+    plan: Plan,
+    seed: int,
+    site_keys: Hashes,
+    vehicles: Ints,
+    days: Ints,
+    weekdays: Ints,
+    conditions: DayConditions | None = None,
 ) -> DrawnDays:
     """Return the days (since 1970) of vehicles, which fall on these weekdays; public holidays are Sundays.
 
-    A vehicle sets out from its depot, drives from stop to stop until its shift is over, and comes back.
+    A vehicle sets out from its depot, drives from stop to stop until its shift is over, and comes back. In snow it
+    comes to fewer stops, if it sets out at all.
     """
     own = hash_bits(seed, "duty/vehicle", site_keys, vehicles)
     today = hash_bits(seed, "duty/day", site_keys, vehicles, days)
@@ -92,8 +102,9 @@ def draw_working_days(
     depots = hash_bits(seed, "duty/depot", site_keys, (own % np.uint64(_DEPOTS)).astype(np.int64))
     depot = _VILLAGES[_choice(depots, len(_VILLAGES))]
     found = DrawnDays.without_trips(depot)
-    goes = uniform(extend(today, 0)) < np.array(duty.works)[weekdays]
     hour, ends = _shift(duty, own, today)
+    snow = np.zeros(len(days)) if conditions is None else conditions.snow_at(hour)
+    goes = uniform(extend(today, 0)) < np.array(duty.works)[weekdays] * (1 - _SNOW_KEEPS_IN * snow)
     due = hour + np.array([*duty.breaks_h, np.inf])[:, None] + 0.3 * normal(extend(today, 3))
     taken = np.zeros(len(days), dtype=np.int64)
     is_outside = np.array(duty.outside)[(uniform(extend(today, 4)) < _OFTEN_OUTSIDE).astype(np.int64)]
@@ -113,12 +124,15 @@ def draw_working_days(
         wished, direct = np.where(is_last, 0.0, drive[number]), plan.seconds[node, goal]
         found.wished_s[rows, number] = wished[rows]
         halts = np.maximum(wished - direct, 0) / _LEG_S
-        arrives = hour + (_SPARE_S + _SLOWNESS * np.maximum(direct, wished) + halts * _mean(duty.halt_s)) / 3600
+        slowness = _SLOWNESS * (1 + SNOW_SLOWS * snow)
+        arrives = hour + (_SPARE_S + slowness * np.maximum(direct, wished) + halts * _mean(duty.halt_s)) / 3600
         is_due = hour >= due[taken, each]
         stays = stay[number] + np.where(is_due, pause[number], 0.0)
         taken = taken + is_due
         hour = np.maximum(np.minimum(arrives + stays / 3600, _LATEST_RETURN_H), arrives + _LEAST_STAY_H)
         node = np.where(goes, goal, node)
+        if conditions is not None:
+            snow = conditions.snow_at(hour)
     return found
 
 
