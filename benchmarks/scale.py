@@ -1,28 +1,33 @@
-"""`python -m benchmarks.scale 15000` and `… 100000`: a whole fleet on real brokers, judged by paho subscribers.
+"""`python -m benchmarks.scale 250000 --outage 60`: a whole fleet on real brokers, judged by `mosquitto_sub`.
 
-Starts the brokers, a paho subscriber for each in a process of its own, and `edgefleet run`; prints one JSON document:
-what the run says of itself beside what the subscribers heard, and exits with 1 where they differ.
+Starts as many Mosquittos as a process may have open files for, a subscriber at each, and `edgefleet run` on as many
+processes. With `--outage` all brokers are away for so many seconds in the middle (ended in order, so that what they
+have acknowledged is on their disks). Prints a Markdown table, and exits with 1 where what the run says of itself is
+not what the subscribers heard, or more devices a second came back than their policy lets.
 """
 
 import argparse
 import json
-import multiprocessing
-import queue
+import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-import paho.mqtt.client as paho
 import yaml
 
-from edgefleet.embedded import MosquittoProcess
+from benchmarks.broker_log import Comeback, comeback
+from benchmarks.judge import HeardDevice, Judge
+from edgefleet.embedded import Broker, MosquittoProcess
 from edgewire.run_record import RunRecord, count_seqs
 
 # Of a thousand devices: 730 bme280 and some of every other kind.
@@ -30,8 +35,27 @@ MIX = {"bme280": 0.734, "traffic": 0.033, "gps": 0.1, "telematics": 0.066, "peop
 # Cameras count the vehicles of all shards that pass them, which every worker computes for itself: few of them here.
 LARGE_MIX = {"bme280": 0.9, "traffic": 0.001, "gps": 0.045, "telematics": 0.045, "people": 0.009}
 LARGE = 18_000
-# What a message takes at most from the broker to a subscriber that keeps up.
-SETTLE_S = 3.0
+MESSAGES_PER_S = 10_000
+"""Of more than `LARGE` devices, where no interval is given."""
+CONNECT_S = 56.0
+"""How long the ramp takes at the least."""
+OPEN_FILES_SPARE = 3_000
+# Memory of a device here: ours, the broker's, and two sockets of the kernel's. Of a process of a worker or broker.
+DEVICE_BYTES, PROCESS_BYTES = 24 * 2**10, 110 * 2**20
+STEADY_S, AFTER_S = 45, 25
+"""With an outage: from all connected to its begin, and after the last device may be back."""
+LONGEST_S = 540
+"""What a run may take in all, with the building of its devices and its record."""
+END_S = 30
+"""What is left of it, when it is told to, for a fleet that has not ended yet to do so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """When the brokers were away; seconds since 1970."""
+
+    began_s: float
+    ended_s: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,42 +63,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _require_memory(options)
+    outage = None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-scale-")))
-        brokers = [stack.enter_context(MosquittoProcess()) for _ in range(options.brokers)]
-        subscribers = [Subscriber(broker.host, broker.port) for broker in brokers]
+        # Their state is written when they are ended; every 10 s it would take each of them from its devices.
+        settings = {"autosave_interval": "0"}
+        brokers = [stack.enter_context(MosquittoProcess(options=settings)) for _ in range(options.brokers)]
+        judge = stack.enter_context(Judge(brokers))
+        until_s = time.monotonic() + LONGEST_S
         scenario = folder / "scale.yaml"
         scenario.write_text(yaml.safe_dump(_scenario(options, [broker.url for broker in brokers])))
-        report = _run(scenario, folder / "run", options)
-        record = RunRecord.load(folder / "run")
-        expected = {
-            one.device_id: one.emitted - count_seqs(one.dropped) - count_seqs(one.unsent)
-            for one in record.devices
-            if one.emitted
-        }
-        heard = [subscriber.end() for subscriber in subscribers]
-    summary = _summary(options, report, record, expected, heard)
-    print(json.dumps(summary, indent=2))
+        run = _run(scenario, folder / "run", options)
+        try:
+            if options.outage:
+                outage = _take_down(brokers, options, run, folder / "run")
+            output = _output(run, until_s)
+        finally:
+            _end(run)
+        if not output:
+            raise SystemExit(f"edgefleet run ended with exit code {run.returncode} and no report")
+        judge.settle()
+        report = orjson.loads(output) | {"exit_code": run.returncode}
+        record, states = RunRecord.load(folder / "run"), _states(folder / "run")
+        back = None if outage is None else comeback([one.log for one in brokers], outage.began_s, outage.ended_s)
+        heard = dict(judge.devices)
+    summary = _summary(options, report, record, heard)
+    if outage is not None and back is not None:
+        summary |= _after_outage(options, outage, back, states)
+        summary["ok"] = summary["ok"] and back.devices == options.devices and not _is_storm(options, outage, back)
+    print(json.dumps(summary, indent=2) if options.json else "\n".join(_table(summary)))
     return 0 if summary["ok"] else 1
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
     parser.add_argument("devices", type=int)
-    parser.add_argument("--duration", type=int, default=300, help="seconds of messages")
-    parser.add_argument("--interval", help="between two messages of a device")
+    parser.add_argument("--duration", type=int, help="seconds once connected (300; with --outage as that takes)")
+    parser.add_argument("--interval", help="between two messages of a device, such as 25s")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--brokers", type=int)
     parser.add_argument("--connects", type=int, help="a second")
     parser.add_argument("--kind", help="one kind of device instead of all")
+    parser.add_argument("--outage", type=int, default=0, metavar="SECONDS", help="all brokers are away for so long")
+    parser.add_argument("--returns", type=int, help="with --outage: devices a second that come back at the most")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     options = parser.parse_args(arguments)
     large = options.devices > LARGE
-    # A process may have 20,000 open files here, a broker too.
-    shares = -(-options.devices // 17_000)
-    options.workers = options.workers or shares
-    options.brokers = options.brokers or shares
-    options.interval = options.interval or ("60s" if large else "10s")
-    options.connects = options.connects or (4000 if large else 1000)
+    shares = -(-options.devices // (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - OPEN_FILES_SPARE))
+    options.workers = options.workers or max(shares, min(2, os.cpu_count() or 1) if large else 1)
+    options.brokers = options.brokers or options.workers
+    options.interval = options.interval or (f"{max(10, round(options.devices / MESSAGES_PER_S))}s" if large else "10s")
+    options.connects = options.connects or max(1000, round(options.devices / CONNECT_S))
+    options.returns = options.returns or options.connects
     return options
 
 
@@ -83,125 +124,172 @@ def _scenario(options: argparse.Namespace, urls: list[str]) -> dict[str, Any]:
     counts = {kind: round(options.devices * share) for kind, share in mix.items()}
     first = next(iter(counts))
     counts[first] += options.devices - sum(counts.values())
-    return {
+    scenario: dict[str, Any] = {
         "seed": 42,
         "broker": urls,
+        # Who is sent to another broker would be heard there, too, but not with the session that it has here.
+        "broker_list": "fixed",
         "connects_per_second": options.connects,
         "devices": [
             {"kind": kind, "count": number, "interval": options.interval} for kind, number in counts.items() if number
         ],
     }
+    if options.outage:
+        # docs/fleet.md: 2 N / cap a second after an outage longer than `cap`, N / `base` after a short one.
+        base_s = max(1, round(options.devices / options.returns))
+        scenario["reconnect"] = {"base": f"{base_s}s", "cap": f"{2 * base_s}s"}
+    return scenario
 
 
-def _run(scenario: Path, record: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _run_s(options: argparse.Namespace) -> float:
+    """How long devices emit, from the begin of the run."""
+    connect_s = options.devices / options.connects + 5
+    if not options.outage:
+        return connect_s + (options.duration or 300)
+    longest_wait_s = 2 * max(1, round(options.devices / options.returns))
+    return connect_s + (options.duration or STEADY_S + options.outage + longest_wait_s + AFTER_S)
+
+
+def _require_memory(options: argparse.Namespace) -> None:
+    need = options.devices * DEVICE_BYTES + (options.workers + options.brokers + 2) * PROCESS_BYTES
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    have = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    if need > have:
+        raise SystemExit(
+            f"{options.devices:,} devices and their brokers take about {need / 2**30:.1f} GiB, and"
+            f" {have / 2**30:.1f} GiB are free: fewer devices"
+        )
+
+
+def _run(scenario: Path, record: Path, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "edgefleet", "run", str(scenario), "--record", str(record), "--json"]
-    command += ["--duration", f"{options.duration}s", "--workers", str(options.workers)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    if not done.stdout:
-        raise SystemExit(f"edgefleet run ended with exit code {done.returncode} and no report")
-    return orjson.loads(done.stdout) | {"exit_code": done.returncode}
+    command += ["--duration", f"{_run_s(options):.0f}s", "--workers", str(options.workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
-class Subscriber:
-    """A paho subscriber of one broker, in a process of its own."""
+def _output(run: "subprocess.Popen[bytes]", until_s: float) -> bytes:
+    """What a run prints at its end; one that takes too long is told to end, and then has to."""
+    try:
+        return run.communicate(timeout=max(1.0, until_s - END_S - time.monotonic()))[0]
+    except subprocess.TimeoutExpired:
+        run.send_signal(signal.SIGINT)
+    try:
+        return run.communicate(timeout=END_S)[0]
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"edgefleet run did not end within {LONGEST_S} s") from None
 
-    def __init__(self, host: str, port: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._results: Any = context.Queue()
-        self._asked = context.Value("b", 0)
-        self._process = context.Process(target=_listen, args=(host, port, self._results, self._asked), daemon=True)
-        self._process.start()
-        assert self._results.get(timeout=60) == "subscribed"
 
-    def end(self) -> dict[str, Any]:
-        """What it has heard, once nothing comes any more."""
-        self._asked.value = 1
+def _end(run: "subprocess.Popen[bytes]") -> None:
+    if run.poll() is None:
+        run.terminate()
         try:
-            result: dict[str, Any] = self._results.get(timeout=120)
-        except queue.Empty:
-            raise SystemExit("a subscriber does not answer") from None
-        self._process.join(10)
-        return result
+            run.wait(END_S)
+        except subprocess.TimeoutExpired:
+            run.kill()
 
 
-def _listen(host: str, port: int, results: Any, asked: Any) -> None:
-    devices: dict[str, list[int]] = {}
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="subscriber", protocol=paho.MQTTv311)
-    client.max_inflight_messages_set(1000)
-    state = {"last": time.monotonic()}
+def _take_down(
+    brokers: Sequence[Broker], options: argparse.Namespace, run: "subprocess.Popen[bytes]", record: Path
+) -> Outage:
+    """End all brokers once every device is connected, and start them again after the outage."""
+    deadline = time.monotonic() + LONGEST_S / 2
+    while not any(state["connected"] >= options.devices for state in _states(record)[-3:]):
+        if time.monotonic() > deadline or run.poll() is not None:
+            raise SystemExit("the fleet did not connect")
+        time.sleep(0.5)
+    time.sleep(STEADY_S)
+    began_s = time.time()
+    with ThreadPoolExecutor(len(brokers)) as threads:
+        list(threads.map(lambda broker: broker.terminate(), brokers))
+        time.sleep(max(0.0, began_s + options.outage - time.time()))
+        list(threads.map(lambda broker: broker.start(), brokers))
+    return Outage(began_s, time.time())
 
-    def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        state["last"] = time.monotonic()
-        fields = orjson.loads(message.payload)
-        seq = fields["seq"]
-        # Messages heard, first seq, last seq, repetitions, gaps.
-        known = devices.setdefault(fields["device_id"], [0, seq, seq - 1, 0, 0])
-        known[0] += 1
-        if seq == known[2] + 1:
-            known[2] = seq
-        elif seq <= known[2]:
-            known[3] += 1
-        else:
-            known[4] += seq - known[2] - 1
-            known[2] = seq
 
-    client.on_message = on_message
-    client.on_subscribe = lambda *_: results.put("subscribed")
-    client.connect(host, port)
-    client.subscribe([("edge/+/+/+/telemetry", 1), ("edge/+/+/+/event", 1)])
-    client.loop_start()
-    while not asked.value or time.monotonic() - state["last"] < SETTLE_S:
-        time.sleep(0.2)
-    client.disconnect()
-    client.loop_stop()
-    results.put({"devices": devices})
+def _states(record: Path) -> list[dict[str, Any]]:
+    """How the run was, second by second, as far as it is written."""
+    file = record / "status.jsonl"
+    if not file.exists():
+        return []
+    *lines, _ = file.read_bytes().split(b"\n")
+    return [state for line in lines if (state := orjson.loads(line).get("state"))]
 
 
 def _summary(
-    options: argparse.Namespace,
-    report: dict[str, Any],
-    record: RunRecord,
-    expected: dict[str, int],
-    heard: list[dict[str, Any]],
+    options: argparse.Namespace, report: dict[str, Any], record: RunRecord, heard: dict[str, HeardDevice]
 ) -> dict[str, Any]:
-    devices: dict[str, list[int]] = {}
-    for one in heard:
-        devices |= one["devices"]
-    messages = sum(map(_distinct, devices.values()))
-    nothing = [0] * 5
-    wrong = [name for name, sent in expected.items() if _distinct(devices.get(name, nothing)) != sent]
-    gaps = sum(known[4] for known in devices.values())
+    nothing = HeardDevice()
+    wrong, silent = [], 0
+    for one in record.devices:
+        sent = one.emitted - count_seqs(one.dropped) - count_seqs(one.unsent)
+        silent += not sent
+        if heard.get(one.device_id, nothing).distinct != sent:
+            wrong.append(one.device_id)
+    messages = sum(device.distinct for device in heard.values())
+    gaps = sum(device.gaps for device in heard.values())
     base = _base_bytes()
-    ok = not wrong and not gaps and messages == report["acknowledged"] and report["exit_code"] == 0
     return {
-        "ok": ok,
+        "ok": not wrong and not gaps and messages == report["acknowledged"] and report["exit_code"] == 0,
         "devices": len(record.devices),
-        "workers": options.workers,
+        "processes": options.workers,
         "brokers": options.brokers,
-        "connected_after_s": report["connected_after_s"],
-        "duration_s": options.duration,
+        "connected after": f"{report['connected_after_s'] or 0:.1f} s (ramp of {options.connects:,} a second)",
+        "a message every": options.interval,
         "emitted": report["emitted"],
         "acknowledged": report["acknowledged"],
-        "dropped": report["dropped"],
-        "unsent": report["unsent"],
-        "heard_by_paho": messages,
-        "repeated": sum(known[3] for known in devices.values()),
-        "gaps_in_seq": gaps,
-        "devices_that_differ": wrong[:10],
-        "schedule_lag_ms": report["lag_ms"],
-        "schedule_lag_once_connected_ms": report["lag_connected_ms"],
-        "puback_ms": report["puback_ms"],
-        "cpu_us_per_message": round(report["cpu_s"] / max(report["acknowledged"], 1) * 1e6, 1),
-        "cpu_s": report["cpu_s"],
-        "rss_mib": round(report["rss_bytes"] / 2**20, 1),
-        "rss_of_a_process_without_devices_mib": round(base / 2**20, 1),
-        "memory_per_device_bytes": round((report["rss_bytes"] - options.workers * base) / len(record.devices)),
+        "heard by mosquitto_sub": messages,
+        "heard more than once": sum(device.repeated for device in heard.values()),
+        "gaps in seq": gaps,
+        "devices that differ": ", ".join(wrong[:5]) or 0,
+        "dropped, unsent": f"{report['dropped']}, {report['unsent']}",
+        "schedule lag p50 / p95 / p99 (ms)": _percentiles(report["lag_ms"]),
+        "the same once connected": _percentiles(report["lag_connected_ms"]),
+        "PUBACK p50 / p95 / p99 (ms)": _percentiles(report["puback_ms"]),
+        "CPU of the fleet a message, all in all": f"{report['cpu_s'] / max(report['acknowledged'], 1) * 1e6:.0f} µs",
+        "memory a device, beyond processes without devices": (
+            f"{(report['rss_bytes'] - options.workers * base) / max(len(record.devices), 1):,.0f} bytes"
+        ),
         "verdict": report["verdict"],
     }
 
 
-def _distinct(known: list[int]) -> int:
-    return known[0] - known[3]
+def _most_returns(options: argparse.Namespace, outage: Outage) -> float:
+    """Devices a second that come back by their policy at the most."""
+    base_s = max(1, round(options.devices / options.returns))
+    return max(options.devices / base_s, options.devices / (outage.ended_s - outage.began_s))
+
+
+def _is_storm(options: argparse.Namespace, outage: Outage, back: Comeback) -> bool:
+    """Whether more came back in a second than draws of independent devices bring."""
+    most = _most_returns(options, outage)
+    return back.peak > most + 5 * most**0.5
+
+
+def _after_outage(
+    options: argparse.Namespace, outage: Outage, back: Comeback, states: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    waiting = [(state["at_ms"] / 1000 - outage.ended_s, state["buffered"]) for state in states]
+    drained = next((at_s for at_s, number in waiting if at_s > 0 and not number), None)
+    return {
+        "brokers away": f"{outage.ended_s - outage.began_s:.0f} s",
+        "came back": f"{back.devices:,} of {options.devices:,}, the last after {back.took_s} s",
+        "connections a second at the most": f"{back.peak:,} (policy: {_most_returns(options, outage):,.0f})",
+        "connections by 10 s": " ".join(map(str, back.by_ten_seconds)),
+        "readings that waited at the most": max((number for _, number in waiting), default=0),
+        "all of them sent": "not before the end" if drained is None else f"{drained:.0f} s after the brokers were back",
+    }
+
+
+def _percentiles(found: dict[str, Any]) -> str:
+    values = [found[name] for name in ("p50", "p95", "p99")]
+    return " / ".join("–" if value is None else f"{value:,.1f}" for value in values)
+
+
+def _table(summary: dict[str, Any]) -> Iterator[str]:
+    yield "| | |"
+    yield "|---|---:|"
+    for name, value in summary.items():
+        yield f"| {name} | {f'{value:,}' if type(value) is int else value} |"
 
 
 def _base_bytes() -> int:
