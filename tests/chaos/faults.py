@@ -19,6 +19,7 @@ from tests.chaos.inject_bridge import (
 from tests.chaos.inject_network import Part, delay, on, one_way, resets, silence, stall, throttle
 from tests.chaos.inject_process import (
     any_write,
+    clock_moves,
     descriptors_run_out,
     files_fail,
     names_fail,
@@ -146,6 +147,13 @@ FAULTS: Sequence[Fault] = (
         text="the names of broker, HTTP endpoint and Kafka cannot be looked up, or lead elsewhere",
         inject=names_fail,
         settings=IMPATIENT,
+        preload=True,
+    ),
+    Fault(
+        name="clock-set",
+        text="the wall clock of the whole process is set by up to 36 hours, forward and back",
+        inject=clock_moves,
+        promise=NONE,
         preload=True,
     ),
     Fault(

@@ -56,12 +56,16 @@ def files_fail(run: Run) -> None:
 
 
 def clock_moves(run: Run) -> None:
-    """The wall clock of the whole process is set, by hours, some times."""
+    """The wall clock of the whole process is set, by hours, some times, and at last right.
+
+    More than an hour ahead Kafka refuses messages for their time: they wait, and are no dead letters.
+    """
     for _ in range(run.rng.randint(1, 3)):
         run.pause(0.2, 0.8)
         preload_of(run).move_clock(run.rng.choice((-1, 1)) * run.rng.randint(60, 36 * 3600))
         run.injected += 1
     run.pause(0.2, 0.8)
+    preload_of(run).move_clock(0)
 
 
 def names_fail(run: Run) -> None:

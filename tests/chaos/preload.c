@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,6 +164,11 @@ int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *
     if (!wait)
         wait = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
     return ((__typeof__(&pthread_cond_timedwait))wait)(condition, mutex, &known);
+}
+
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict until) {
+    struct timespec known = as_the_kernel_has_it(until);
+    return REAL(cnd_timedwait)(condition, mutex, &known);
 }
 
 int sem_timedwait(sem_t *restrict semaphore, const struct timespec *restrict until) {

@@ -39,6 +39,7 @@ _NEEDS_OPERATOR = frozenset(
         KafkaError._UNKNOWN_TOPIC,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.INVALID_TIMESTAMP,
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.TOPIC_EXCEPTION,
@@ -58,6 +59,8 @@ OF_TOPIC = frozenset(
 
 _HINTS = {
     KafkaError._AUTHENTICATION: "look at sasl.username, sasl.password and sasl.mechanism in kafka.properties",
+    KafkaError.INVALID_TIMESTAMP: "compare the clock of this machine with the brokers', and look at the topic's"
+    " message.timestamp.after.max.ms and message.timestamp.before.max.ms",
     KafkaError._SSL: "look at security.protocol, ssl.ca.location and ssl.certificate.location in kafka.properties",
 }
 """Error -> what a person should look at."""
@@ -74,6 +77,8 @@ def classify_error(error: KafkaError, topic: str) -> Retry | Rejected | ErrorCla
     if code in _TOO_LARGE:
         return ErrorClass.TOO_LARGE
     reason = f"Kafka topic '{topic}': {error.str()}"
+    if code == KafkaError.INVALID_TIMESTAMP:
+        reason = f"{reason}: {_HINTS[code]}"
     if code in _REJECTED:
         return Rejected(reason)
     return Retry(cause=error.name().lower().lstrip("_"), reason=reason, needs_operator=code in _NEEDS_OPERATOR)

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import re
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from bridge.routing.config import RouteConfig
@@ -114,6 +115,7 @@ async def test_a_property_that_librdkafka_does_not_know_is_a_matter_of_configura
     ("code", "configuration"),
     [
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, True),
+        (KafkaError.INVALID_TIMESTAMP, True),
         (KafkaError._UNKNOWN_TOPIC, True),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, True),
         (KafkaError._PURGE_QUEUE, False),
@@ -243,6 +245,37 @@ async def test_a_topic_that_cannot_be_asked_for_makes_its_messages_wait() -> Non
     assert isinstance(why := failures[0], Retry)
     assert why.cause == "unreachable"
     await tried.close()
+
+
+@pytest.mark.services
+@pytest.mark.slow
+async def test_messages_whose_time_kafka_refuses_wait_until_the_clocks_agree(kafka: str) -> None:
+    """Each is sent with the time of this machine, so none is to blame, and somebody has to be told."""
+    topic = f"test.times.{secrets.token_hex(4)}"
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+    name = "message.timestamp.before.max.ms"
+    await asyncio.to_thread(admin.create_topics([NewTopic(topic, 1, 1, config={name: "0"})])[topic].result, 20)
+    table = made_of(topic=topic)
+    settings = KafkaSinkConfig(bootstrap_servers=kafka, linger="30ms")  # type: ignore[arg-type]
+    tried = KafkaSink(settings, table.targets_in("kafka"), "b")  # type: ignore[arg-type]
+    await tried.connect()
+    batch = [routed(number, table=table) for number in range(1, 4)]
+    for _ in range(2):
+        failures = await tried.write("lane", batch)
+        assert sorted(failures) == [0, 1, 2]
+        for why in failures.values():
+            assert isinstance(why, Retry)
+            assert (why.cause, why.needs_operator) == ("invalid_timestamp", True)
+            assert "compare the clock of this machine with the brokers'" in why.reason
+    right = ConfigEntry(name, "86400000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[right])
+    await asyncio.to_thread(admin.incremental_alter_configs([resource])[resource].result, 20)
+    async with asyncio.timeout(30):
+        while await tried.write("lane", batch):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await tried.close()
+    found = await asyncio.to_thread(read_all, kafka, [topic])
+    assert [headers["ce_id"] for *_, headers in found] == [b"a:1:1", b"a:1:2", b"a:1:3"]
 
 
 # -- what librdkafka's own test interface can do, on the handle behind a Python producer
