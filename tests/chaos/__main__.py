@@ -6,11 +6,12 @@ import random
 import shutil
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.run import Result, execute
-from tests.chaos.services import Services
+from tests.chaos.parallel import execute_all
+from tests.chaos.run import Fault, Result
 from tests.chaos.table import table, write_into
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -34,20 +35,10 @@ def main() -> int:
     print(f"seed {seed}, {rounds} rounds of {len(chosen)} faults, evidence of failures in {arguments.folder}")
     results: list[Result] = []
     started = time.monotonic()
-    with Services() as services:
-        for number in range(rounds):
-            if arguments.minutes:
-                random.Random(seed + number).shuffle(chosen)
-            for fault in chosen:
-                if _is_over(started, arguments.minutes):
-                    break
-                for extra in range(_MIXES if fault.name == "mix" and not arguments.only else 1):
-                    result = execute(fault, seed + number + 1000 * extra, services, arguments.folder)
-                    results.append(result)
-                    _print(len(results), result)
-            if _is_over(started, arguments.minutes):
-                print(f"{arguments.minutes:g} minutes are over in round {number + 1}")
-                break
+    wanted = choose_runs(chosen, seed, rounds, is_mixed=arguments.minutes is not None, is_all=not arguments.only)
+    for result in execute_all(wanted, arguments.folder, jobs=arguments.jobs, minutes=arguments.minutes):
+        results.append(result)
+        _print(len(results), result)
     lines = table(FAULTS, results, seed, time.monotonic() - started)
     print("\n".join(lines))
     failed = [result for result in results if not result.verdict.ok]
@@ -58,8 +49,17 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _is_over(started: float, minutes: float | None) -> bool:
-    return minutes is not None and time.monotonic() - started > minutes * 60
+def choose_runs(
+    chosen: Sequence[Fault], seed: int, rounds: int, *, is_mixed: bool, is_all: bool
+) -> Iterator[tuple[str, int]]:
+    """Yield the fault and the seed of each run; `is_mixed`: in an order of its own in each round."""
+    faults = list(chosen)
+    for number in range(rounds):
+        if is_mixed:
+            random.Random(seed + number).shuffle(faults)
+        for fault in faults:
+            for extra in range(_MIXES if fault.name == "mix" and is_all else 1):
+                yield fault.name, seed + number + 1000 * extra
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, help="begin no run after so long, and take the faults in a random order"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, each with services of its own")
     parser.add_argument("--dry", action="store_true", help="print the table only")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="where failed runs are kept")
     return parser.parse_args()

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.__main__ import choose_runs
 from tests.chaos.checker import Verdict
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Result
@@ -32,3 +33,12 @@ def test_the_table_replaces_the_one_before_and_nothing_else(tmp_path: Path) -> N
     document.write_text("no markers")
     with pytest.raises(ValueError, match="has no"):
         write_into(document, ["new"])
+
+
+def test_every_fault_has_a_run_in_each_round_and_the_mix_four() -> None:
+    chosen = [fault for fault in FAULTS if fault.name in ("stop", "mix")]
+    runs = list(choose_runs(chosen, 5, 2, is_mixed=False, is_all=True))
+    assert [run for run in runs if run[0] == "stop"] == [("stop", 5), ("stop", 6)]
+    assert [seed for name, seed in runs if name == "mix"] == [5, 1005, 2005, 3005, 6, 1006, 2006, 3006]
+    assert sorted(choose_runs(chosen, 5, 2, is_mixed=True, is_all=True)) == sorted(runs)
+    assert len(list(choose_runs(chosen, 5, 2, is_mixed=False, is_all=False))) == 4

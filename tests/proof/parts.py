@@ -1,5 +1,6 @@
 """What a proof is made of: how each part is run, and how its own words are counted."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,6 +82,8 @@ PARTS = {
             f"{minutes:g}",
             "--seed",
             str(seed),
+            "--jobs",
+            str((os.cpu_count() or 1) + 1),
             "--dry",
         ],
         count_chaos,
