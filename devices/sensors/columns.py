@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.world.random import Flags, Ints
+from devices.world.runs import distinct
 
 _DISTINCT_CODES = 2**62
 
@@ -174,8 +175,8 @@ def nullable(values: NDArray[Any], known: Flags) -> NullableColumn:
 
 def numbered_column(numbers: Ints, text: Callable[[int], str]) -> DictionaryColumn:
     """Return the text of each number, which is written once."""
-    distinct, indices = np.unique(numbers, return_inverse=True)
-    return DictionaryColumn(indices, [text(number) for number in distinct.tolist()])
+    found, _, indices = distinct(numbers)
+    return DictionaryColumn(indices, [text(number) for number in found.tolist()])
 
 
 def distinct_rows(table: Ints) -> tuple[Ints, Ints]:
@@ -189,7 +190,7 @@ def distinct_rows(table: Ints) -> tuple[Ints, Ints]:
         return everyone, everyone
     # The numbers of a row are the digits of one number.
     codes = table @ np.concatenate([[1], np.cumprod(base[:-1])])
-    _, first, indices = np.unique(codes, return_index=True, return_inverse=True)
+    _, first, indices = distinct(codes)
     return first, indices
 
 

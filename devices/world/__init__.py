@@ -1,7 +1,8 @@
 """The world that devices measure: pure functions of (seed, entity, time), with no state and no I/O.
 
 In the order in which each builds on the ones before:
-`random` (hash draws), `world` (seed, sites, local time), `noise` (slow randomness), `timestamps` (instants as text);
+`random` (hash draws), `runs` (rows that are alike), `world` (seed, sites, local time), `noise` (slow randomness),
+`timestamps` (instants as text);
 `weather` (what it is), `drifting_cells` (that of `world: 1`), `sun`, `planetary_waves`, `climates` and `atmosphere`
 (that of `world: 2`); `rare_days` (snow, events in town), `roads`, `traffic`, `arrivals` (headways); `vehicles` (the
 fleet's cars, a folder); `shops`.

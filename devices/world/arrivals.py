@@ -9,6 +9,7 @@ import numpy as np
 
 from devices.world.noise import smooth_noise_of
 from devices.world.random import Floats, Hashes, Ints, extend, normal, uniform
+from devices.world.runs import Runs
 
 LEAST_HEADWAY_S = 2.0
 """Of a single lane; a judgement, as is the bunching parameter."""
@@ -59,7 +60,11 @@ _SWING, _SWING_MS = 0.12, 15_000
 def headway_s(passage: Hashes, times_ms: Ints, density: Floats, aggressiveness: Floats) -> Floats:
     """Return the time gap to the vehicle ahead, by the bits of a vehicle's passage of a link; it swings a little."""
     share = np.minimum(_BUNCHED_EMPTY + _BUNCHED_PER_DENSITY * density, _BUNCHED_MOST)
-    bunched = _BUNCHED_S * np.exp(_BUNCHED_SIGMA * normal(extend(passage, 1)) - _RASHNESS * (aggressiveness - 1))
-    free = _FREE_LEAST_S - _FREE_MEAN_S * np.log1p(-uniform(extend(passage, 2)))
-    gap = np.where(uniform(extend(passage, 3)) < share, bunched, free)
-    return np.asarray(gap * (1 + _SWING * smooth_noise_of(extend(passage, 4), times_ms, _SWING_MS)))
+    runs = Runs(passage, aggressiveness)
+    bits, rash = passage[runs.first], aggressiveness[runs.first]
+    bunched = _BUNCHED_S * np.exp(_BUNCHED_SIGMA * normal(extend(bits, 1)) - _RASHNESS * (rash - 1))
+    free = _FREE_LEAST_S - _FREE_MEAN_S * np.log1p(-uniform(extend(bits, 2)))
+    follows = runs.spread(uniform(extend(bits, 3))) < share
+    gap = np.where(follows, runs.spread(bunched), runs.spread(free))
+    swing = smooth_noise_of(runs.spread(extend(bits, 4)), times_ms, _SWING_MS)
+    return np.asarray(gap * (1 + _SWING * swing))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from devices.world.random import Floats, Hashes, Ints, coarse_normals, extend, hash_bits, normal
+from devices.world.runs import Runs, distinct
 from devices.world.world import MINUTE_MS
 
 _OCTAVES = np.array([0.84, 0.46, 0.28]) / np.sqrt(0.84**2 + 0.46**2 + 0.28**2)
@@ -35,15 +36,10 @@ def smooth_noise_of(bits: Hashes, times_ms: Ints, period_ms: Ints | int) -> Floa
 def _ends(bits: Hashes, cell: Ints) -> tuple[Floats, Floats]:
     """Return the normals at both ends of each cell, drawn once for readings of one entity in one cell in a row."""
     every_bits, every_cell = bits.ravel(), cell.ravel()
-    is_new = np.ones(len(every_cell), dtype=bool)
-    is_new[1:] = (every_bits[1:] != every_bits[:-1]) | (every_cell[1:] != every_cell[:-1])
-    first = np.flatnonzero(is_new)
-    every_bits, every_cell = every_bits[first], every_cell[first]
+    runs = Runs(every_cell, every_bits)
+    every_bits, every_cell = every_bits[runs.first], every_cell[runs.first]
     left, right = normal(extend(every_bits, every_cell)), normal(extend(every_bits, every_cell + 1))
-    if len(first) < len(is_new):
-        run = np.cumsum(is_new) - 1
-        left, right = left[run], right[run]
-    return left.reshape(cell.shape), right.reshape(cell.shape)
+    return runs.spread(left).reshape(cell.shape), runs.spread(right).reshape(cell.shape)
 
 
 def fractal_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, period_ms: Ints | int) -> Floats:
@@ -177,16 +173,18 @@ class KnotInterpolator:
         """Return the values of each entity at each instant, a row each."""
         knot, within = np.divmod(times_ms, self._step_ms)
         keys = (entities << _KNOT_BITS) + (knot + _KNOT_ZERO)
-        wanted, position = np.unique(np.concatenate([keys, keys + 1]), return_inverse=True)
+        runs = Runs(keys)
+        first = keys[runs.first]
+        wanted, position = np.unique(np.concatenate([first, first + 1]), return_inverse=True)
         values = self._look_up(wanted)
         share = (within / self._step_ms)[:, None]
-        left, right = values[position[: len(keys)]], values[position[len(keys) :]]
-        return np.asarray(left + (right - left) * share)
+        left, right = values[position[: len(first)]], values[position[len(first) :]]
+        return np.asarray(runs.spread(left) + runs.spread(right - left) * share)
 
     def previous(self, entities: Ints, times_ms: Ints) -> Floats:
         """Return the values at the last knot before each instant."""
         keys = (entities << _KNOT_BITS) + (times_ms // self._step_ms + _KNOT_ZERO)
-        wanted, position = np.unique(keys, return_inverse=True)
+        wanted, _, position = distinct(keys)
         return np.asarray(self._look_up(wanted)[position])
 
     def _look_up(self, wanted: Ints) -> Floats:

@@ -4,12 +4,14 @@ Six planes of five or six satellites go round on circular orbits: the nominal co
 degrees, half a sidereal day, 26,560 km), their places in the planes spread unevenly as the real ones are.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.world.random import Floats, Ints, hash_bits, uniform
+from devices.world.runs import distinct
 from devices.world.world import MINUTE_MS, SiteArrays
 
 SATELLITES = 31
@@ -51,22 +53,30 @@ class Constellation:
 
     def over(self, sites: Ints, times_ms: Ints) -> Sky:
         """Return the sky over each site in the minute of each moment."""
-        rows = self._minutes(sites, times_ms)
-        prn, elevation, azimuth = np.split(self._table[rows, : 3 * SATELLITES], [SATELLITES, 2 * SATELLITES], axis=1)
+        table, rows = self._table_of(sites, times_ms)
+        prn, elevation, azimuth = np.split(table[rows, : 3 * SATELLITES], [SATELLITES, 2 * SATELLITES], axis=1)
         return Sky(prn.astype(np.int64), elevation, azimuth)
 
-    def usable(self, sites: Ints, times_ms: Ints) -> tuple[Ints, Floats]:
-        """Return how many satellites are high enough to be used, and the HDOP of the highest so many [row, used].
+    def usable(self, sites: Ints, times_ms: Ints) -> tuple[Ints, Callable[[Ints], Floats]]:
+        """Return how many satellites are high enough to be used, and what tells the HDOP of the highest so many.
 
         It is infinite for fewer than three.
         """
+        table, rows = self._table_of(sites, times_ms)
+
+        def dilution(used: Ints) -> Floats:
+            return np.asarray(table[rows, 3 * SATELLITES + 1 + used])
+
+        return table[rows, 3 * SATELLITES].astype(np.int64), dilution
+
+    def _table_of(self, sites: Ints, times_ms: Ints) -> tuple[Floats, Ints]:
+        """Return a table and the row in it of each site and moment."""
         rows = self._minutes(sites, times_ms)
-        found = self._table[rows, 3 * SATELLITES :]
-        return found[:, 0].astype(np.int64), found[:, 1:]
+        return self._table, rows
 
     def _minutes(self, sites: Ints, times_ms: Ints) -> Ints:
         """Return the row of the table for each site and moment, computed if it was not yet."""
-        codes, position = np.unique((times_ms // MINUTE_MS << 16) + sites, return_inverse=True)
+        codes, _, position = distinct((times_ms // MINUTE_MS << 16) + sites)
         missing = [code for code in codes.tolist() if code not in self._rows]
         if missing:
             if len(self._rows) + len(missing) > _MINUTES_KEPT:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from devices.world.random import Ints
+from devices.world.runs import distinct
 
 MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
 """How a timestamp ends, by its milliseconds."""
@@ -17,7 +18,7 @@ def timestamps(times_ms: Ints) -> list[str]:
 def split_timestamps(times_ms: Ints) -> tuple[list[str], list[int]]:
     """Return the text up to the second, and the milliseconds, of each instant. Each second is written once."""
     seconds, milliseconds = np.divmod(times_ms, 1000)
-    distinct, rows = np.unique(seconds, return_inverse=True)
-    texts = np.datetime_as_string(distinct.astype("datetime64[s]"), unit="s").astype(object)
-    found: list[str] = texts[rows].tolist()
-    return found, milliseconds.tolist()
+    found, _, rows = distinct(seconds)
+    texts = np.datetime_as_string(found.astype("datetime64[s]"), unit="s").astype(object)
+    listed: list[str] = texts[rows].tolist()
+    return listed, milliseconds.tolist()

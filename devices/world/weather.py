@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from devices.world.random import Flags, Floats, Ints
+from devices.world.runs import distinct
 
 Season = Literal["calendar", "winter", "summer"]
 """By the date, or held at the middle of one."""
@@ -83,7 +84,7 @@ class Atmosphere(Protocol):
 
 def distinct_moments(sites: Ints, times_ms: Ints) -> tuple[Ints, Ints, Ints]:
     """Return the sites and instants that differ, and the position of each row's: units of a site share its weather."""
-    _, first, position = np.unique((times_ms << 16) + sites, return_index=True, return_inverse=True)
+    _, first, position = distinct((times_ms << 16) + sites)
     return sites[first], times_ms[first], position
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from devices.world.public_holidays import PublicHolidays
 from devices.world.random import Flags, Floats, Ints, hash_bits
+from devices.world.runs import distinct
 from edgewire.config import Config
 from edgewire.config_errors import closest, text_matching
 from edgewire.messages.base import NAME_WORDS
@@ -116,9 +117,9 @@ class LocalTime:
 
     def from_utc(self, times_ms: Ints) -> Ints:
         """Return the local milliseconds of these instants; `// DAY_MS` is the local day, `% DAY_MS` the time of day."""
-        quarters, inverse = np.unique(times_ms // _QUARTER_MS, return_inverse=True)
+        quarters, _, places = distinct(times_ms // _QUARTER_MS)
         offsets = np.array([self._offset_ms(int(quarter)) for quarter in quarters], dtype=np.int64)
-        return np.asarray(times_ms + offsets[inverse])
+        return np.asarray(times_ms + offsets[places])
 
     def day_starts_ms(self, days: Ints) -> Ints:
         """Return the instant at which each local day begins (days since 1970-01-01): midnight, or the first of two."""
@@ -195,6 +196,8 @@ class World:
 
     def local_ms(self, sites: Ints, times_ms: Ints) -> Ints:
         """Return the local wall-clock milliseconds at each site and instant."""
+        if len(self.local) == 1:
+            return self.local[0].from_utc(times_ms)
         local = np.empty_like(times_ms)
         for site in np.unique(sites):
             rows = sites == site

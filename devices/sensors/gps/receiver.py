@@ -9,6 +9,7 @@ from devices.world.components import components
 from devices.world.noise import smooth_noise, smooth_noise_of
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, normals, uniform
 from devices.world.roads import LANE
+from devices.world.runs import Runs
 from devices.world.satellites import FEWEST_USED, MOST_USED
 from devices.world.vehicles.vehicles import Motion
 from devices.world.world import METRES_PER_DEGREE, World
@@ -98,7 +99,7 @@ def satellite_fix(
         visible, dilution = components(world).constellation.usable(sites, times)
         left = visible + 0.4 * sky - 5.0 * shade - _FRESH_SATELLITES * fresh
         satellites = np.clip(np.rint(left), FEWEST_USED, np.clip(visible, FEWEST_USED, MOST_USED)).astype(np.int64)
-        hdop = dilution[np.arange(len(times)), satellites]
+        hdop = dilution(satellites)
     known = ~view.lost
     east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP[world.version], shade, scale)
     course = np.radians(moving.heading_deg)
@@ -175,9 +176,12 @@ def _canyon(world: World, sites: Ints, moving: Motion) -> Floats:
     """Return how deep the street is between its houses, block by block; 0 in the open."""
     roads, keys = components(world).roads, components(world).site_arrays.keys
     shallow, deep = _BLOCK_DEPTH
-    block = (moving.along_m / _BLOCK_M).astype(np.int64)
-    depth = shallow + (deep - shallow) * uniform(hash_bits(world.seed, "road/block", keys[sites], moving.road, block))
-    return np.where(roads.canyon[sites, moving.road], depth, 0.0)
+    depth = np.zeros(len(sites))
+    rows = np.flatnonzero(roads.canyon[sites, moving.road])
+    block = (moving.along_m[rows] / _BLOCK_M).astype(np.int64)
+    bits = hash_bits(world.seed, "road/block", keys[sites[rows]], moving.road[rows], block)
+    depth[rows] = shallow + (deep - shallow) * uniform(bits)
+    return depth
 
 
 def _sky_view(
@@ -185,23 +189,24 @@ def _sky_view(
 ) -> _SkyView:
     """Return the view of the sky: no fix until the first after power-on, nor in tunnels and just after them."""
     shortest, longest = _FIRST_FIX_S[power_on.start]
-    first = shortest + (longest - shortest) * uniform(hash_bits(world.seed, "receiver/first", keys, power_on.at_ms))
+    runs = Runs(keys)
+    bits = hash_bits(world.seed, "receiver/first", keys[runs.first], power_on.at_ms)
+    first = runs.spread(shortest + (longest - shortest) * uniform(bits))
     # What a device would have read before it was powered on is that of one in order.
     since = np.where(times < power_on.at_ms, np.inf, (times - power_on.at_ms) / 1000 - first)
     lost, held = since < 0, np.zeros(len(times))
     if losses:
         begin, end = components(world).roads.tunnel_m[sites, moving.road].T
+        inside = np.where(moving.forward, moving.along_m - begin, end - moving.along_m)
+        rows = np.flatnonzero((inside >= 0) & (end > 0))
+        inside, beyond = inside[rows], inside[rows] - (end - begin)[rows]
         shortest, longest = _REACQUIRE_S
         # The same for the whole passage: one draw an hour.
-        back = shortest + (longest - shortest) * uniform(
-            hash_bits(world.seed, "receiver/back", keys, times // 3_600_000)
-        )
-        speed = np.maximum(moving.speed_ms, 1.0)
-        inside = np.where(moving.forward, moving.along_m - begin, end - moving.along_m)
-        beyond = inside - (end - begin)
-        entered = (inside >= 0) & (end > 0)
-        holds = entered & (inside < _HELD_S * speed) & (beyond <= 0)
-        since = np.where(entered, np.minimum(since, beyond / speed - back), since)
-        lost |= entered & (since < 0) & ~holds
-        since, held = np.where(holds, np.inf, since), np.where(holds, inside, 0.0)
+        bits = hash_bits(world.seed, "receiver/back", keys[rows], times[rows] // 3_600_000)
+        back = shortest + (longest - shortest) * uniform(bits)
+        speed = np.maximum(moving.speed_ms[rows], 1.0)
+        holds = (inside < _HELD_S * speed) & (beyond <= 0)
+        waits = np.minimum(since[rows], beyond / speed - back)
+        lost[rows] |= (waits < 0) & ~holds
+        since[rows], held[rows] = np.where(holds, np.inf, waits), np.where(holds, inside, 0.0)
     return _SkyView(lost, np.maximum(since, 0), held)

@@ -14,6 +14,7 @@ from devices.world.arrivals import headway_s
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
 from devices.world.roads import LIMIT_MS, ROAD_TYPES
+from devices.world.runs import Runs
 from devices.world.traffic import TIMES_OF_DAY, times_of_day
 from devices.world.vehicles.vehicles import Motion
 from devices.world.weather import CONDITIONS
@@ -47,24 +48,25 @@ class DrivingMonitor:
         """Return all that events can depend on."""
         population, thresholds = self._population, self._thresholds
         sites, vehicles = population.sites[ids], population.ordinals[ids]
-        over = _over_limit_mph(world, moving)
-        earlier = components(world).vehicles.motion(sites, vehicles, times - thresholds.speeding_for)
+        over = _over_limit_mph(world, moving.speed_ms, moving.road)
+        before = components(world).vehicles.speeds(sites, vehicles, times - thresholds.speeding_for)
         density = components(world).traffic.flow_at(sites, moving.road, times).density
-        passage = hash_bits(
-            world.seed, "vehicle/headway", components(world).site_arrays.keys[sites], vehicles, moving.trip, moving.link
-        )
+        site_keys = components(world).site_arrays.keys[sites]
+        runs = Runs(site_keys, vehicles, moving.trip, moving.link)
+        link = (column[runs.first] for column in (site_keys, vehicles, moving.trip, moving.link))
+        passage = runs.spread(hash_bits(world.seed, "vehicle/headway", *link))
         return DrivingState(
             thresholds,
             moving,
             components(world).vehicles.peak_acceleration(sites, vehicles, times, population.interval_ms[ids]),
             over,
-            np.minimum(over, _over_limit_mph(world, earlier)),
+            np.minimum(over, _over_limit_mph(world, *before)),
             headway_s(passage, times, density, components(world).drivers.aggressiveness(sites, vehicles)),
             components(world).atmosphere.weather(sites, times),
             density,
             (world.local_ms(sites, times) % DAY_MS) / HOUR_MS,
             times,
-            hash_bits(world.seed, "vehicle/event", components(world).site_arrays.keys[sites], vehicles, times),
+            hash_bits(world.seed, "vehicle/event", site_keys, vehicles, times),
         )
 
     def events(self, state: DrivingState) -> tuple[Flags, dict[str, NullableColumn]]:
@@ -109,9 +111,9 @@ def _are(column: Column, word: str) -> Flags:
     return np.asarray(column.indices == column.dictionary.index(word))
 
 
-def _over_limit_mph(world: World, moving: Motion) -> Floats:
-    limit = LIMIT_MS[components(world).roads.plan.road_class[moving.road]]
-    return np.asarray((moving.speed_ms - limit) / MPH)
+def _over_limit_mph(world: World, speed_ms: Floats, road: Ints) -> Floats:
+    limit = LIMIT_MS[components(world).roads.plan.road_class[road]]
+    return np.asarray((speed_ms - limit) / MPH)
 
 
 def locate_vehicles(world: World, _keys: Hashes, sites: Ints, ordinals: Ints, times: Ints) -> tuple[Floats, Floats]:

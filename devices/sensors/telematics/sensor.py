@@ -79,7 +79,7 @@ class TelematicsSensor:
         context = monitor.context(world, ids, state)
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
         fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
-        trips, _ = components(world).vehicles.last_trips(sites, vehicles, times)
+        trips = components(world).vehicles.last_trip(sites, vehicles, times)
         drivers, trip_ids = self._identifiers(vehicles, trips - components(world).vehicles.first_trip)
         gravest = np.where(holds.any(axis=0), holds.argmax(axis=0), len(names) - 1)
         return {

@@ -7,6 +7,7 @@ import numpy as np
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, uniform
 from devices.world.roads import ARTERY, KMH, LANE, MOTORWAY, RADIAL, STREET
+from devices.world.runs import distinct
 from devices.world.world import World
 
 # Where cameras are put, by class of road; by judgement.
@@ -78,7 +79,7 @@ def fleet_passages(
 ) -> FleetPassages:
     """Return the vehicles of the fleet that drove past cameras `keys` in (time - interval, time] of each reading."""
     log = components(world).vehicles.passage_log
-    _, first, camera = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, camera = distinct(keys)
     points = log.numbers(sites[first], view.roads[first], view.along_m[first])[camera]
     readings, passed = log.between(points, times - interval, times)
     site_keys = components(world).site_arrays.keys[sites[readings]]

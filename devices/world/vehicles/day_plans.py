@@ -12,6 +12,7 @@ import numpy as np
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
 from devices.world.rare_days import RareDays
 from devices.world.roads import Plan
+from devices.world.runs import Runs
 from devices.world.vehicles.drawn_days import DAY_BEGINS_H, NEVER_MS, TRIPS_A_DAY, DayConditions, DrawnDays
 from devices.world.vehicles.growing_table import GrowingTable
 from devices.world.vehicles.private_days import draw_private_days
@@ -153,6 +154,8 @@ class DayPlans:
 
     def _known(self, sites: Ints, vehicles: Ints, days: Ints) -> Ints:
         """Return the row of each vehicle's day, drawn if it was not yet."""
+        runs = Runs(sites, vehicles, days)
+        sites, vehicles, days = sites[runs.first], vehicles[runs.first], days[runs.first]
         keys, first, position = np.unique(
             hash_bits(0, "vehicle/day", sites, vehicles, days), return_index=True, return_inverse=True
         )
@@ -172,7 +175,7 @@ class DayPlans:
                 new, where = wanted, (sites[first], vehicles[first], days[first])
             self._draw(*where)
             rows.update(zip(new, range(len(rows), len(rows) + len(new)), strict=True))
-        return np.array([rows[key] for key in wanted], dtype=np.int64)[position]
+        return runs.spread(np.array([rows[key] for key in wanted], dtype=np.int64)[position])
 
     def _with_neighbours(self, sites: Ints, vehicles: Ints, days: Ints) -> tuple[list[int], tuple[Ints, Ints, Ints]]:
         """Return these days and the ones before, of the vehicles around as well, with their keys: they are asked next.

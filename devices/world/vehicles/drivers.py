@@ -3,6 +3,7 @@
 import numpy as np
 
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, uniform
+from devices.world.runs import Runs
 from devices.world.world import DAY_MS, HOUR_MS, SiteArrays, weekday
 
 # Share of the fleet on day, late and night shift, when these begin and how long they last (h); by judgement.
@@ -27,8 +28,10 @@ class Drivers:
 
         Event counts mixed over it are negative binomial, as claims and harsh events are (Entropy 23:829, 2021).
         """
+        runs = Runs(sites, vehicles)
+        sites, vehicles = sites[runs.first], vehicles[runs.first]
         first, second = (uniform(self._bits(f"driver/temper/{part}", sites, vehicles)) for part in (1, 2))
-        return np.asarray(-0.5 * (np.log1p(-first) + np.log1p(-second)))
+        return runs.spread(-0.5 * (np.log1p(-first) + np.log1p(-second)))
 
     def hour_begins_ms(self, sites: Ints, vehicles: Ints) -> Ints:
         """Tell when a vehicle's own hours begin after the full hour: else all would stand still at each full hour."""

@@ -5,6 +5,7 @@ from dataclasses import fields
 import numpy as np
 
 from devices.world.random import Floats, Ints, hash_bits
+from devices.world.runs import Runs
 from devices.world.vehicles.growing_table import GrowingTable
 from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.trips import TripPlanner
@@ -21,7 +22,7 @@ _FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 4_096, 3, 200_000
 class TripCache:
     """Planned trips. A trip is known by its row, a link of a trip by its index; a trip's links follow one another.
 
-    Rows and indices are valid until the next call of `rows`.
+    Rows and indices are valid until a call of `rows` forgets all trips.
     """
 
     def __init__(self, planner: TripPlanner, vehicles: int, fewest_kept: int = _FEWEST_KEPT) -> None:
@@ -32,6 +33,8 @@ class TripCache:
         self._end_s = planner.schedule.longest_s
         self._span_s = 2 * self._end_s
         self._rows: dict[int, int] = {}
+        self.cleared = 0
+        """How often all was forgotten; rows are valid until it changes."""
         self._times = GrowingTable(2, np.float64)
         self._ends = GrowingTable(2, np.int64)
         self._links = GrowingTable(1, np.int64)
@@ -43,7 +46,11 @@ class TripCache:
 
     def rows(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
         """Return the row of the trip of each vehicle in each hour, planned if it was not yet."""
-        keys, position = np.unique(_keys(sites, vehicles, hours), return_inverse=True)
+        runs = Runs(sites, vehicles, hours)
+        each = runs.first
+        keys, first, position = np.unique(
+            _keys(sites[each], vehicles[each], hours[each]), return_index=True, return_inverse=True
+        )
         wanted = keys.tolist()
         known = self._rows
         missing = [number for number, key in enumerate(wanted) if key not in known]
@@ -51,11 +58,9 @@ class TripCache:
             if len(known) + len(missing) > self._kept:
                 self._clear()
                 missing = list(range(len(wanted)))
-            rows = np.empty(len(wanted), dtype=np.int64)
-            rows[position] = np.arange(len(position))
-            at = rows[missing]
+            at = each[first[missing]]
             self._add([wanted[number] for number in missing], sites[at], vehicles[at], hours[at])
-        return np.array([known[key] for key in wanted], dtype=np.int64)[position]
+        return runs.spread(np.array([known[key] for key in wanted], dtype=np.int64)[position])
 
     def depart_s(self, rows: Ints) -> Floats:
         """Return the departure after the beginning of the vehicle's hour."""
@@ -104,6 +109,7 @@ class TripCache:
 
     def _clear(self) -> None:
         self._rows.clear()
+        self.cleared += 1
         for table in (self._times, self._ends, self._links, self._profiles):
             table.clear()
 

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from devices.world.random import Flags, Floats, Ints
 from devices.world.roads import CORNER_M, Roads
+from devices.world.runs import Runs
 from devices.world.vehicles.passages import PassageLog, Passages
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import NEVER_S, TripPlanner, curvature
 
+_SURELY_S = 1.0
+"""After the end of a trip everything has come to rest, however sums were rounded."""
 _KEPT, _MOST_KEPT = 8192, 200_000
 """Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
 
@@ -50,6 +54,18 @@ class PeakAcceleration:
     lateral_ms2: Floats
 
 
+class _Answer(NamedTuple):
+    """Holds what was asked last, and found: trips, their rows, and seconds since their departures."""
+
+    asked: tuple[Ints, Ints, Ints]
+    cleared: int
+    """As of the cache when it was found."""
+    found: tuple[Ints, Ints, Floats]
+
+
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
 class Vehicles:
     """The fleet of a world. Vehicle n of a site is the same whatever other vehicles there are."""
 
@@ -61,6 +77,7 @@ class Vehicles:
         count = sum(map(len, vehicles.values()))
         # A vehicle that stands is asked after with every reading.
         self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(planner.schedule.last_driven)
+        self._answer = _Answer((_NOTHING,) * 3, -1, (_NOTHING, _NOTHING, np.empty(0)))
         self.first_trip = planner.schedule.number_in_2000
         """The number of a trip in 2000, from which on they are told to users."""
         self.passage_log = PassageLog(planner.schedule, cache, vehicles)
@@ -70,6 +87,9 @@ class Vehicles:
         """Tell where these vehicles are and how they move."""
         cache = self._cache
         hours, rows, seconds = self._moment(sites, vehicles, times_ms)
+        runs = self._runs(rows, seconds)
+        sites, hours, rows = (column[runs.first] for column in (sites, hours, rows))
+        seconds = seconds[runs.first]
         at = cache.link_at(rows, seconds)
         begin, _, profile = cache.profiles(at)
         distance, speed, acceleration = profile.state_at(seconds - begin)
@@ -79,10 +99,23 @@ class Vehicles:
         length = self._roads.length_m[sites, road]
         east, north, heading, bend = self._place(sites, rows, at, distance)
         latitude, longitude = self._roads.latitude_longitude(sites, east, north)
-        return Motion(
+        columns = (
             latitude, longitude, speed * on_trip, acceleration * on_trip, speed**2 * bend * on_trip, heading, on_trip,
             road, np.where(forward, distance, length - distance), forward, hours, at - cache.ends(rows)[0],
         )  # fmt: skip
+        return Motion(*map(runs.spread, columns))
+
+    def speeds(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Floats, Ints]:
+        """Return how fast these vehicles are, and on which road: a part of `motion`."""
+        cache = self._cache
+        _, rows, seconds = self._moment(sites, vehicles, times_ms)
+        runs = self._runs(rows, seconds)
+        rows, seconds = rows[runs.first], seconds[runs.first]
+        at = cache.link_at(rows, seconds)
+        begin, _, profile = cache.profiles(at)
+        speed = profile.state_at(seconds - begin)[1]
+        on_trip = (seconds >= 0) & (seconds < cache.duration_s(rows))
+        return runs.spread(speed * on_trip), runs.spread(cache.links(at) >> 1)
 
     def places(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Floats, Floats]:
         """Return how far east and north of their sites these vehicles are, in metres."""
@@ -97,38 +130,48 @@ class Vehicles:
         cache = self._cache
         _, rows, seconds = self._moment(sites, vehicles, times_ms)
         since = seconds - window_ms / 1000
-        at = cache.link_at(rows, seconds)
-        first = cache.ends(rows)[0]
         braking, lateral = np.zeros(len(rows)), np.zeros(len(rows))
-        while True:
+        # Who stands since before the window has done nothing in it.
+        each = np.flatnonzero((seconds >= 0) & (since < cache.duration_s(rows) + _SURELY_S))
+        seconds, since, at = seconds[each], since[each], cache.link_at(rows[each], seconds[each])
+        first = cache.ends(rows[each])[0]
+        while len(each):
             begin, turn, profile = cache.profiles(at)
             up, cruise, down = profile.phases_s
             brakes, ends = begin + up + cruise, begin + up + cruise + down
             # Shorter than half a second is a touch of the pedal that no unit reports.
             slows = (brakes < seconds) & (ends > since) & (down > 0.5)
-            braking = np.maximum(braking, np.where(slows, profile.braking_ms2(since - begin, seconds - begin), 0.0))
+            harshest = np.where(slows, profile.braking_ms2(since - begin, seconds - begin), 0.0)
+            braking[each] = np.maximum(braking[each], harshest)
             bend = curvature(np.abs(turn), self._corner(at, np.where(turn == 0, at, at + 1)))
             ends = ends + profile.tail_s
             turns = (ends <= seconds) & (ends > since)
-            lateral = np.maximum(lateral, np.where(turns, profile.leave_ms**2 * bend, 0.0))
-            earlier = (begin > since) & (at > first)
-            if not earlier.any():
-                return PeakAcceleration(braking, lateral)
-            at = np.where(earlier, at - 1, at)
+            lateral[each] = np.maximum(lateral[each], np.where(turns, profile.leave_ms**2 * bend, 0.0))
+            earlier = np.flatnonzero((begin > since) & (at > first))
+            each, seconds, since, first = each[earlier], seconds[earlier], since[earlier], first[earlier]
+            at = at[earlier] - 1
+        return PeakAcceleration(braking, lateral)
 
     def last_trips(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
         """Return number and departure (ms) of the last trip that each vehicle began, ten days ago if none since."""
-        hours, _, seconds = self._moment(sites, vehicles, times_ms)
-        last = hours.copy()
-        waiting = np.flatnonzero(seconds < 0)
-        if len(waiting):
-            self._planner.schedule.draw_ahead(sites[waiting], vehicles[waiting], hours[waiting])
-        for row in waiting.tolist():
-            last[row] = self._last_driven(int(sites[row]), int(vehicles[row]), int(hours[row]))
+        last = self.last_trip(sites, vehicles, times_ms)
         rows = self._cache.rows(sites, vehicles, last)
         depart_s = self._cache.depart_s(rows)
         after_ms = np.ceil(np.where(depart_s < NEVER_S, depart_s, 0) * 1000).astype(np.int64)
         return last, self._planner.schedule.begins_ms(sites, vehicles, last) + after_ms
+
+    def last_trip(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Ints:
+        """Return the number of the last trip that each vehicle began, ten days ago if none since."""
+        hours, _, seconds = self._moment(sites, vehicles, times_ms)
+        last = hours.copy()
+        waiting = np.flatnonzero(seconds < 0)
+        if len(waiting):
+            runs = Runs(*(column[waiting] for column in (sites, vehicles, hours)))
+            first = waiting[runs.first]
+            self._planner.schedule.draw_ahead(sites[first], vehicles[first], hours[first])
+            asked = zip(sites[first].tolist(), vehicles[first].tolist(), hours[first].tolist(), strict=True)
+            last[waiting] = runs.spread(np.array([self._last_driven(*each) for each in asked], dtype=np.int64))
+        return last
 
     def passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
         """Return the vehicles of a site that passed a point of a road in an hour (since 1970), in the order of time."""
@@ -136,10 +179,24 @@ class Vehicles:
         return self.passage_log.at_point(int(point[0]), hour)
 
     def _moment(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints, Floats]:
-        """Return each vehicle's trip, the row of it, and the seconds since its departure."""
+        """Return each vehicle's trip, the row of it, and the seconds since its departure.
+
+        The last answer is kept: where a vehicle is, and what it did since, is asked together.
+        """
+        asked, answer = (sites, vehicles, times_ms), self._answer
+        if answer.cleared == self._cache.cleared and all(map(np.array_equal, asked, answer.asked)):
+            return answer.found
         hours, within = self._planner.schedule.at(sites, vehicles, times_ms)
         rows = self._cache.rows(sites, vehicles, hours)
-        return hours, rows, within / 1000 - self._cache.depart_s(rows)
+        found = hours, rows, within / 1000 - self._cache.depart_s(rows)
+        self._answer = _Answer(asked, self._cache.cleared, found)
+        return found
+
+    def _runs(self, rows: Ints, seconds: Floats) -> Runs:
+        """Return the runs of moments of a trip between which nothing moves: before its departure, or after its end."""
+        ended = seconds > self._cache.duration_s(rows) + _SURELY_S
+        stands = np.where(ended, -2, np.where(seconds < 0, -1, np.arange(len(rows))))
+        return Runs(rows, stands)
 
     def _place(self, sites: Ints, rows: Ints, at: Ints, distance: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return east, north (m from the site), heading and curvature. Bends are rounded on both sides of the node."""
