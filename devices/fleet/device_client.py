@@ -100,7 +100,7 @@ class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
     __slots__ = ("_batch_rules", "_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged",
-                 "_is_unanswered", "_lost_s", "_needs_care", "_options", "_owner", "_renewal", "_slept",
+                 "_is_unanswered", "_lost_s", "_options", "_owner", "_renewal", "_slept",
                  "_unanswered_since_s", "_uniform", "broker", "changed_ms", "device", "firmware", "is_leaving",
                  "is_retired", "link", "link_faults", "reconnects", "session", "speech", "state", "topics",
                  "wire_format")  # fmt: skip
@@ -146,8 +146,6 @@ class DeviceClient:
             session.config = replace(session.config, clean_start=True, session_expiry_s=0)
         self._owner = owner
         self._uniform = uniform
-        build = firmware.build
-        self._needs_care = build.firmware.sleep is not None or build.outbox.flush_per_second is not None
         self._connected_since_s = 0.0
         # Whether a message was acknowledged on the connection that is there.
         self._is_acknowledged = False
@@ -166,6 +164,14 @@ class DeviceClient:
         self._slept = False
         # When what it has logged in with is to be renewed; None where it is good for ever.
         self._renewal: LoginRenewal | None = None
+
+    @property
+    def needs_care(self) -> bool:
+        """Return whether it does something by itself as time goes on, beside keeping its connection."""
+        build = self.firmware.build
+        if build.firmware.sleep is not None or build.outbox.flush_per_second is not None:
+            return True
+        return self._renewal is not None
 
     @property
     def batches_readings(self) -> bool:
@@ -647,7 +653,7 @@ class DeviceClient:
             if self._renewal is not None and self._renewal.begins(self._owner.monotonic_s()):
                 self._renewal.is_due = True
                 self._leave_to_renew(self._renewal)
-        if self._needs_care and self.is_online:
+        if self.needs_care and self.is_online:
             self.flush_outbox()
             self._maybe_sleep()
 

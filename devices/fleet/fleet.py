@@ -70,6 +70,8 @@ from edgewire.run_record import DeviceRecord, IntervalChange, PoweredPart, Reloa
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
 TICK_OF_KEEP_ALIVE = 0.02
 TICK_PERIOD_S = (0.25, 1.0)
+# In a large process at least once in this part of the keep alive and so often (s): a ping is due in 0.9 of it.
+LONGEST_TICK_OF_KEEP_ALIVE, LONGEST_TICK_S = 0.08, 5.0
 BUILT_AT_ONCE = 50
 """Devices that are built in one go of the event loop, while others send."""
 COUNTED_AT_ONCE = {"devices", "emitted", "acknowledged", "sent_qos0"}
@@ -169,7 +171,8 @@ class Fleet:
         self.clients += first.clients
         shortest, longest = TICK_PERIOD_S
         period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
-        self._periodic_tick = PeriodicTick(self.clients, period_s, self._carriers)
+        longest_s = min(LONGEST_TICK_S, scenario.keep_alive / 1000 * LONGEST_TICK_OF_KEEP_ALIVE)
+        self._periodic_tick = PeriodicTick(self.clients, period_s, self._carriers, longest_s)
 
     @property
     def gateways(self) -> list[GatewayClient]:

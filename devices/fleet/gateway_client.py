@@ -87,7 +87,7 @@ class MemberClient(CarriedClient):
         if not self.is_online:
             return
         self._repeat_status()
-        if self._needs_care and self.firmware.outbox:
+        if self.needs_care and self.firmware.outbox:
             self.flush_outbox()
 
     def power_off(self) -> None:

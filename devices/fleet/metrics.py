@@ -18,6 +18,8 @@ from edgewire.os_support import own_usage, page_bytes
 # Devices that are looked at in one go, and at the most where a busy loop has woken us late.
 SLICE = 200
 LARGEST_SLICE = 2000
+# What a look at one device takes (measured: 3.7 µs of a core), and which part of a core all of them may take together.
+LOOK_S, LOOK_SHARE = 4e-6, 0.02
 
 
 @dataclass(slots=True)
@@ -246,15 +248,21 @@ def _rss_bytes(most_bytes: int) -> int:
 class PeriodicTick:
     """Goes over the clients once every `period_s`; `kinds` are the gauges of the last whole round.
 
-    `carriers` have the connections of some of the clients, and are not counted themselves.
+    Of many clients a round takes longer, up to `longest_s`, where no client needs more care: 15,000 would take 6 % of a
+    core. `carriers` have the connections of some of the clients, and are not counted themselves.
     """
 
     def __init__(
-        self, clients: Sequence[DeviceClient], period_s: float, carriers: Sequence[CarrierClient] = ()
+        self,
+        clients: Sequence[DeviceClient],
+        period_s: float,
+        carriers: Sequence[CarrierClient] = (),
+        longest_s: float = 0.0,
     ) -> None:
         self._clients = clients
         self._carriers = carriers
         self._period_s = period_s
+        self._longest_s = longest_s
         self.kinds = KindGauges.of_kinds(client.device.kind for client in clients)
 
     async def run_ticks(self) -> None:
@@ -263,13 +271,13 @@ class PeriodicTick:
         while True:
             # Others may come at any time.
             everyone = [*self._clients, *self._carriers] if self._carriers else self._clients
-            devices = len(self._clients)
-            pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
+            devices, period_s = len(self._clients), self._round_s()
+            pause_s = period_s * min(1.0, SLICE / max(1, len(everyone)))
             began, done, kinds = loop.time(), 0, KindGauges()
             while done < len(everyone):
                 await asyncio.sleep(pause_s)
                 # A busy loop wakes us late: then more of them at once, or the round would never end.
-                due = round((loop.time() - began) / self._period_s * len(everyone))
+                due = round((loop.time() - began) / period_s * len(everyone))
                 stop = max(done + 1, min(due, done + LARGEST_SLICE))
                 for client in everyone[done : min(stop, devices)]:
                     client.tick()
@@ -280,6 +288,13 @@ class PeriodicTick:
             self.kinds = kinds
             if not everyone:
                 await asyncio.sleep(self._period_s)
+
+    def _round_s(self) -> float:
+        """Return how long the next round is to take."""
+        wanted_s = min(self._longest_s, len(self._clients) * LOOK_S / LOOK_SHARE)
+        if wanted_s <= self._period_s or self._carriers or any(client.needs_care for client in self._clients):
+            return self._period_s
+        return wanted_s
 
     def count_clients(self) -> KindGauges:
         """Return the gauges as they are now; takes long where there are many devices."""

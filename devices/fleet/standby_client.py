@@ -424,6 +424,11 @@ class StandbyClient(DeviceClient):
         if self.absence is not None:
             self._settle_absence()
 
+    @property
+    def needs_care(self) -> bool:
+        """Return whether it does something by itself as time goes on: it watches whether a real sensor is silent."""
+        return True
+
     def tick(self) -> None:
         """Keep the connection alive, let more of the outbox go, fall asleep, leave: some time has passed."""
         super().tick()

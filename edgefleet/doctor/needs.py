@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 from devices.fleet.brokers import LOOPBACK_ADDRESSES, is_loopback
+from devices.fleet.metrics import LOOK_S, LOOK_SHARE
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import entries
 from devices.scenario.devices import Shard
@@ -20,10 +21,8 @@ SPARE_FILES = 300
 # Measured with 15,000 bme280 (benchmarks/scale.py), rounded up.
 PROCESS_BYTES = 90 * 2**20
 DEVICE_BYTES = 8 * 2**10
-# Processor time of one message on the wire, acknowledgement included; of a process: its rounds over all devices, for
-# each of them and second.
+# Processor time of one message on the wire, acknowledgement included.
 WIRE_S = 30e-6
-WATCH_S = 2e-6
 # A packet has the topic and some bytes of frame around the payload.
 FRAME_BYTES = 16
 
@@ -81,7 +80,8 @@ class Needs:
             connections=len(numbers),
             workers=workers,
             messages_per_s=rate * share,
-            cpu_cores=cpu + mine * WATCH_S,
+            # The rounds over all devices, once a second or more seldom.
+            cpu_cores=cpu + min(mine * LOOK_S, workers * LOOK_SHARE),
             memory_bytes=processes_bytes + mine * DEVICE_BYTES + round(_sensor_bytes(scenario) * share),
             memory_without_devices_bytes=processes_bytes,
             connections_by_broker=_spread(urls, numbers),

@@ -8,9 +8,12 @@ import pytest
 
 from devices.firmware.firmware import BootCounters
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick
+from tests.waiting import eventually
 
 
 class Client:
+    needs_care = False
+
     def __init__(self, *, online: bool, kind: str = "gps") -> None:
         self.device = SimpleNamespace(kind=kind)
         self.ticks = 0
@@ -50,6 +53,24 @@ async def test_every_device_is_visited_once_a_round(size: int) -> None:
     assert gauges.resting == size - online
     assert (gauges.inflight, gauges.buffered, gauges.dropped) == (2 * size, 3 * size, 4 * size)
     assert tick.count_clients() == tick.kinds
+
+
+@pytest.mark.parametrize("needs_care", [False, True])
+async def test_rounds_over_many_devices_take_longer_unless_one_needs_care(
+    needs_care: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.fleet.metrics.LOOK_S", 10.0)
+    fleet: list[Any] = [Client(online=True) for _ in range(300)]
+    fleet[-1].needs_care = needs_care
+    task = asyncio.create_task(PeriodicTick(fleet, 0.01, longest_s=600.0).run_ticks())
+    if needs_care:
+        await eventually(lambda: fleet[0].ticks > 1)
+    else:
+        # Not even the first of them is due before its share of ten minutes.
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(task), 0.2)
+        assert fleet[0].ticks == 0
+    task.cancel()
 
 
 def test_devices_are_counted_by_kind_over_all_their_boots_and_workers() -> None:
