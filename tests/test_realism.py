@@ -6,8 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.realism import detectors, footfall, judges, stations
-from benchmarks.realism.__main__ import BEGIN, DEVICES_BEGIN, DEVICES_END, END, PAGE, statistics_table
+from benchmarks.realism import detectors, footfall, judges, stations, trips
+from benchmarks.realism.__main__ import (
+    BEGIN,
+    DEVICES_BEGIN,
+    DEVICES_END,
+    END,
+    FOOTFALL_BEGIN,
+    FOOTFALL_END,
+    PAGE,
+    TRIPS_BEGIN,
+    TRIPS_END,
+    statistics_table,
+)
 from benchmarks.realism.device_table import EXPECTED, device_table
 from benchmarks.realism.weather_statistics import day_statistics, year_statistics
 from devices.world.world import MonthlyClimate
@@ -105,8 +116,13 @@ def test_the_page_has_the_tables_that_the_command_writes() -> None:
     names = [name for name, _ in day_statistics(stations.seattle_days())]
     names += [line.split("|")[1].strip() for line in statistics_table([stations.airport("JFK")], ((SEED, SEED),))[2:]]
     names += [judge.name for judge in judges.JUDGES] + list(detectors.DETECTORS)
-    names += [name for name, _ in footfall.count_statistics(footfall.real_counts(footfall.COUNTERS[0]))]
     for name in names:
+        assert f"| {name} |" in written
+    written = PAGE.read_text(encoding="utf-8").partition(FOOTFALL_BEGIN)[2].partition(FOOTFALL_END)[0]
+    for name, _ in footfall.count_statistics(footfall.real_counts(footfall.COUNTERS[0])):
+        assert f"| {name} |" in written
+    written = PAGE.read_text(encoding="utf-8").partition(TRIPS_BEGIN)[2].partition(TRIPS_END)[0]
+    for name in trips.CYCLE:
         assert f"| {name} |" in written
     for picture in re.findall(r"\((images/[^)]+)\)", written):
         assert (Path(PAGE).parent / picture).stat().st_size < 300_000
@@ -161,3 +177,16 @@ def test_the_page_has_the_table_of_devices_that_the_command_writes() -> None:
         assert re.search(
             rf"^\| {re.escape(label)} \| .* \| {re.escape(expected)} \| {re.escape(source)} \|$", written, re.M
         )
+
+
+def test_a_forest_hardly_tells_a_trip_of_a_private_car_from_one_of_a_survey() -> None:
+    cars = trips.emulated_trips(SEED, "private", 120)
+    found = {one.name: one for one in trips.survey_statistics(cars, SEED)}
+    assert found["length, Kolmogorov-Smirnov distance at the classes"].ours < 0.1
+    assert found["area under the curve: random forest, classes of length and hour, day"].ours < 0.75
+    shares = [one for name, one in found.items() if name.startswith("trips below")]
+    assert len(shares) == len(trips.SURVEY_KM) - 1
+    assert all(one.real is not None and abs(one.ours - one.real) < 10 for one in shares)
+    wheel = {one.name: one for one in trips.speed_statistics(cars, SEED)}
+    assert wheel.keys() == trips.CYCLE.keys()
+    assert wheel["mean speed (km/h)"].ours == pytest.approx(trips.CYCLE["mean speed (km/h)"], rel=0.25)

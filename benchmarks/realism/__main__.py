@@ -1,6 +1,6 @@
 """`python -m benchmarks.realism`: writes tables and pictures of docs/realism.md; `--quick` prints a short form.
 
-`--devices` writes the table of devices alone, which takes no station and less than a minute.
+`--devices`, `--trips` and `--footfall` write tables of these alone, which take no station and a minute or two.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.realism import detectors, footfall, judges, plots, stations
+from benchmarks.realism import detectors, footfall, judges, plots, stations, trips
 from benchmarks.realism.device_table import device_table
 from benchmarks.realism.weather_statistics import day_statistics, year_statistics
 
@@ -18,6 +18,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "realism.md"
 BEGIN, END = "<!-- written by make realism: begin -->", "<!-- written by make realism: end -->"
 DEVICES_BEGIN, DEVICES_END = (f"<!-- written by make realism: {word} of devices -->" for word in ("begin", "end"))
+TRIPS_BEGIN, TRIPS_END = (f"<!-- written by make realism: {word} of trips -->" for word in ("begin", "end"))
+FOOTFALL_BEGIN, FOOTFALL_END = (f"<!-- written by make realism: {word} of footfall -->" for word in ("begin", "end"))
 SEEDS = ((101, 102), (103, 104))
 """Pairs: what a judge learns from, and what it is tested on."""
 
@@ -26,6 +28,8 @@ def main() -> None:
     """Write the page, or print what a short form has of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", action="store_true", help="the table of devices, with --quick a short form")
+    parser.add_argument("--trips", action="store_true", help="the tables of trips")
+    parser.add_argument("--footfall", action="store_true", help="the table of people in town")
     parser.add_argument("--quick", action="store_true", help="one station, one judge, one seed; print it")
     parser.add_argument("--epw", type=Path, help="print a year of another station, in the format of EnergyPlus")
     parser.add_argument("--climate", default="Cfa", help="Köppen's class of that station")
@@ -33,8 +37,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.devices and options.quick:
         print("\n".join(device_table(SEEDS[0][:1], short=True)))
-    elif options.devices:
-        write_devices()
+    elif options.devices or options.trips or options.footfall:
+        for chosen, write in ((options.devices, write_devices), (options.trips, write_trips),
+                              (options.footfall, write_footfall)):  # fmt: skip
+            if chosen:
+                write()
     elif options.quick:
         station = stations.airport("JFK")
         print("\n".join(statistics_table([station], SEEDS[:1])))
@@ -45,6 +52,8 @@ def main() -> None:
         print("\n".join(judges_table([station], SEEDS, judges.JUDGES)))
     else:
         write_page()
+        write_footfall()
+        write_trips()
         write_devices()
 
 
@@ -70,12 +79,6 @@ def write_page() -> None:
         "",
         *held_out_table(SEEDS),
         "",
-        "### People in town",
-        "",
-        f"Emulated are the seeds {_numbers(SEEDS[:1])}.",
-        "",
-        *footfall_table(SEEDS[:1]),
-        "",
         "### Faults in real and in emulated air",
         "",
         f"Emulated are the seeds {_numbers(SEEDS[:1])}.",
@@ -95,6 +98,40 @@ def write_devices() -> None:
     means = f"Means of the seeds {_numbers()}."
     _replace_between(DEVICES_BEGIN, DEVICES_END, [means, "", *device_table([seed for pair in SEEDS for seed in pair])])
     print(f"the table of devices in {PAGE} is written")
+
+
+def write_footfall() -> None:
+    """Write the table of people in town between its marks of the page."""
+    seeds = f"Emulated are the seeds {_numbers(SEEDS[:1])}."
+    _replace_between(FOOTFALL_BEGIN, FOOTFALL_END, [seeds, "", *footfall_table(SEEDS[:1])])
+    print(f"the table of people in town in {PAGE} is written")
+
+
+def write_trips() -> None:
+    """Write the tables of trips between their marks of the page."""
+    seeds = [seed for pair in SEEDS for seed in pair]
+    cars = {seed: trips.emulated_trips(seed, "private") for seed in seeds}
+    tables = (
+        ("private cars and a survey", (trips.survey_statistics(cars[seed], seed) for seed in seeds)),
+        ("private cars at the wheel and a driving cycle", (trips.speed_statistics(cars[seed], seed) for seed in seeds)),
+        ("taxis and those of Chicago", (trips.taxi_statistics(seed) for seed in seeds)),
+    )
+    lines = [f"Means of the seeds {_numbers()}."]
+    for title, found in tables:
+        lines += ["", *trips_table(title, found)]
+    _replace_between(TRIPS_BEGIN, TRIPS_END, lines)
+    print(f"the tables of trips in {PAGE} are written")
+
+
+def trips_table(title: str, found: Iterable[Iterator[trips.Statistic]]) -> list[str]:
+    """Return statistic | emulated | real, means over the seeds."""
+    by_seed = [list(one) for one in found]
+    columns: dict[str, dict[str, float]] = {"emulated": {}, "real": {}}
+    for rows in zip(*by_seed, strict=True):
+        columns["emulated"][rows[0].name] = float(np.mean([row.ours for row in rows]))
+        if rows[0].real is not None:
+            columns["real"][rows[0].name] = rows[0].real
+    return _table(title, columns)
 
 
 def _replace_between(begin: str, end: str, lines: list[str]) -> None:

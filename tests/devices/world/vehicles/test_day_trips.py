@@ -77,8 +77,11 @@ def test_trips_are_several_a_day_and_as_skewed_as_in_surveys(seed: int) -> None:
     found = week(seed)
     # NHTS 2017: 3.4 trips a driver and day, 60 minutes of driving, median 7 and mean 15 km (towns here are small).
     assert 2.6 < len(found.km) / VEHICLES / DAYS < 4.2
-    assert 28 < found.minutes.sum() / VEHICLES / DAYS < 90
-    assert 4 < np.median(found.km) < 11
+    assert 42 < found.minutes.sum() / VEHICLES / DAYS < 80
+    assert 5 < np.median(found.km) < 9.5
+    # Mobilität in Deutschland 2017: shares of the trips that are shorter.
+    for km, share in ((1, 0.03), (2, 0.12), (5, 0.38), (10, 0.70), (20, 0.84), (50, 0.96), (100, 0.99)):
+        assert (found.km < km).mean() == pytest.approx(share, abs=0.1)
     assert ((found.km - found.km.mean()) ** 3).mean() / found.km.std() ** 3 > 1
     assert (found.minutes > 60).mean() > 0.005
     away = weekday(found.depart_ms // DAY_MS) >= 5
