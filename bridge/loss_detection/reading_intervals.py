@@ -5,11 +5,15 @@ comes two or more intervals after the last, to the second, those between were se
 a new connection the interval begins anew, and nothing is known.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgewire.clock import iso_ms
 
 MAX_DEVICES = 100_000
+
+MAX_NAMED = 100
+"""Gaps that are named at a time."""
 
 _SHORTEST_MS = 5_000
 """Of an interval: times are whole seconds, so that in shorter ones a second more or less means nothing."""
@@ -24,7 +28,10 @@ class MissedReadings(NamedTuple):
 
     missing: int
     devices: int
-    example: str
+    gaps: Sequence[str]
+    """At most `MAX_NAMED`."""
+    unnamed: int
+    """Gaps beyond them."""
 
 
 class _Interval:
@@ -43,7 +50,8 @@ class IntervalGapDetector:
         self._intervals: dict[str, _Interval] = {}
         self._missing = 0
         self._devices: set[str] = set()
-        self._example = ""
+        self._gaps: list[str] = []
+        self._unnamed = 0
 
     def observe_reading(self, device: str, at_ms: int) -> None:
         """Look at a reading with the device's own time, milliseconds since 1970 UTC."""
@@ -61,8 +69,11 @@ class IntervalGapDetector:
         elif (count := self._left_out(known, step_ms)) > 0:
             self._missing += count
             self._devices.add(device)
-            between = f"{iso_ms(known.last_ms)} and {iso_ms(at_ms)}"
-            self._example = self._example or f"{device}, {count} between {between}, one every {length_ms // 1000} s"
+            if len(self._gaps) < MAX_NAMED:
+                between = f"{iso_ms(known.last_ms)} and {iso_ms(at_ms)}"
+                self._gaps.append(f"{device}, {count} between {between}, one every {length_ms // 1000} s")
+            else:
+                self._unnamed += 1
         else:
             known.length_ms, known.times = (step_ms if step_ms >= _SHORTEST_MS else 0), 1
         known.last_ms = at_ms
@@ -71,8 +82,8 @@ class IntervalGapDetector:
         """Return what is missing since the last time; None where there is nothing to say."""
         if not self._missing:
             return None
-        found = MissedReadings(self._missing, len(self._devices), self._example)
-        self._missing, self._devices, self._example = 0, set(), ""
+        found = MissedReadings(self._missing, len(self._devices), self._gaps, self._unnamed)
+        self._missing, self._devices, self._gaps, self._unnamed = 0, set(), [], 0
         return found
 
     def _left_out(self, known: _Interval, step_ms: int) -> int:

@@ -4,6 +4,8 @@ The bridge itself loses nothing, so what is missing was dropped by the broker or
 `sequence_gaps`, which find it.
 """
 
+from collections.abc import Sequence
+
 from bridge.metrics import BridgeMetrics
 from edgewire import logs
 from edgewire.clock import Clock, iso_ms
@@ -45,13 +47,12 @@ class LossReport:
         log.error("the broker drops messages: look at its max_queued_messages and max_queued_bytes", count=count)
         self._remember("dropped", f"the broker has dropped {count} messages, ours or another client's")
 
-    def record_missing(self, count: int, devices: int, example: str) -> None:
-        """Report that numbers of devices were left out and have not come in time."""
+    def record_missing(self, count: int, devices: int, gaps: Sequence[str], unnamed: int = 0) -> None:
+        """Report that numbers of devices were left out and have not come in time: `gaps`, and so many more."""
         self._metrics.missing.inc(count)
-        log.error("messages of devices are missing", count=count, devices=devices, example=example)
-        self._remember(
-            "missing", f"{count} messages of {devices} devices are missing, such as {example}: lost by device or broker"
-        )
+        log.error("messages of devices are missing", count=count, devices=devices, gaps=gaps, more_gaps=unnamed)
+        said = f"{count} messages of {devices} devices are missing, such as {gaps[0]}"
+        self._remember("missing", f"{said}: lost by device or broker")
 
     def record_found_late(self, count: int) -> None:
         """Report that messages which were called missing have come after all."""

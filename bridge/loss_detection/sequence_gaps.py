@@ -2,12 +2,13 @@
 
 A device counts its messages from boot to boot, over all its topics. A number that is left out may still come: sent
 again, or by another path of the broker; only after a grace is it missing, and if it comes then, it is found. What is
-late or comes twice is no gap, and of a boot whose beginning we have not seen nothing is known. Devices of other formats
-have their numbers elsewhere, or none: who reads their messages tells what is in them.
+late or comes twice is no gap, also of an earlier boot; of a boot whose beginning we have not seen nothing is known.
+Devices of other formats have their numbers elsewhere, or none: who reads their messages tells what is in them.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bridge.config import BridgeConfig
@@ -27,7 +28,10 @@ MAX_DEVICES = 100_000
 MAX_TOPICS = 300_000
 
 MAX_GAPS = 64
-"""Gaps watched at the same time, of one device."""
+"""Gaps of one device that may still be filled; one beyond them, the oldest, is missing when its time has come."""
+
+MAX_NAMED = 100
+"""Gaps that one report names; of those beyond them it has the number."""
 
 log = logs.get("sequences")
 
@@ -104,11 +108,11 @@ class SequenceMonitor:
         """Report what has become known."""
         report = self._detector.take_report(self._clock.monotonic()) if self._detector else None
         if report and report.missing:
-            self._losses.record_missing(report.missing, report.devices, report.example)
+            self._losses.record_missing(report.missing, report.devices, report.gaps, report.unnamed)
         if report and report.found:
             self._losses.record_found_late(report.found)
         if missed := self._intervals.take_missed():
-            self._losses.record_missing(missed.missing, missed.devices, missed.example)
+            self._losses.record_missing(missed.missing, missed.devices, missed.gaps, missed.unnamed)
 
 
 class GapReport(NamedTuple):
@@ -116,8 +120,10 @@ class GapReport(NamedTuple):
 
     missing: int
     devices: int
-    example: str
-    """One of the gaps, `DEVICE boot BOOT seq FIRST-LAST`."""
+    gaps: Sequence[str]
+    """`DEVICE boot BOOT seq FIRST-LAST` each, at most `MAX_NAMED`."""
+    unnamed: int
+    """Gaps beyond them."""
     found: int
     """Messages of an earlier report that have come after all."""
 
@@ -125,10 +131,10 @@ class GapReport(NamedTuple):
 class _Gap:
     """An inclusive range of numbers that were left out."""
 
-    __slots__ = ("due", "first", "last", "reported")
+    __slots__ = ("boot", "due", "first", "last", "reported")
 
-    def __init__(self, first: int, last: int, due: float, *, reported: bool = False) -> None:
-        self.first, self.last, self.due, self.reported = first, last, due, reported
+    def __init__(self, boot: int, first: int, last: int, due: float, *, reported: bool = False) -> None:
+        self.boot, self.first, self.last, self.due, self.reported = boot, first, last, due, reported
 
 
 class _DeviceSequence:
@@ -192,17 +198,22 @@ class GapDetector:
 
     def take_report(self, now: float) -> GapReport | None:
         """Return the gaps that have not been filled in time; None where there is nothing to say."""
-        missing, devices, example = 0, set(), ""
+        missing, unnamed = 0, 0
+        devices: set[str] = set()
+        gaps: list[str] = []
         while self._waiting and self._waiting[0][0] <= now:
             _, device, gap = self._waiting.popleft()
-            if device.gaps is None or gap not in device.gaps:
-                continue  # filled, or of an earlier boot and forgotten
+            if gap.first > gap.last:
+                continue  # filled
             gap.reported = True
             missing += gap.last - gap.first + 1
             devices.add(device.name)
-            example = example or f"{device.name} boot {device.boot} seq {gap.first}-{gap.last}"
+            if len(gaps) < MAX_NAMED:
+                gaps.append(f"{device.name} boot {gap.boot} seq {gap.first}-{gap.last}")
+            else:
+                unnamed += 1
         found, self._found = self._found, 0
-        return GapReport(missing, len(devices), example, found) if missing or found else None
+        return GapReport(missing, len(devices), gaps, unnamed, found) if missing or found else None
 
     def _make_room(self) -> None:
         if len(self._by_topic) >= MAX_TOPICS or len(self.devices) >= MAX_DEVICES:
@@ -224,11 +235,9 @@ class GapDetector:
         """Take in a number that was not expected."""
         if boot > device.boot:
             # What the boot began with is not known, and what the one before ended with neither.
-            device.boot, device.next, device.gaps = boot, seq + 1, None
-        elif boot < device.boot:
-            pass  # a late one of an earlier boot
-        elif seq > device.next:
-            gap = _Gap(device.next, seq - 1, now + self.grace_s)
+            device.boot, device.next = boot, seq + 1
+        elif boot == device.boot and seq > device.next:
+            gap = _Gap(boot, device.next, seq - 1, now + self.grace_s)
             device.next = seq + 1
             device.gaps = device.gaps or []
             if len(device.gaps) >= MAX_GAPS:
@@ -236,13 +245,13 @@ class GapDetector:
             device.gaps.append(gap)
             self._waiting.append((gap.due, device, gap))
         elif device.gaps:
-            self._fill(device, seq)
+            self._fill(device, boot, seq)
 
-    def _fill(self, device: _DeviceSequence, seq: int) -> None:
+    def _fill(self, device: _DeviceSequence, boot: int, seq: int) -> None:
         """Take a number that was left out and has come out of its gap."""
         gaps = device.gaps or []
         for position, gap in enumerate(gaps):
-            if not gap.first <= seq <= gap.last:
+            if gap.boot != boot or not gap.first <= seq <= gap.last:
                 continue
             self._found += gap.reported
             if seq == gap.first:
@@ -250,7 +259,7 @@ class GapDetector:
             elif seq == gap.last:
                 gap.last -= 1
             else:
-                rest = _Gap(seq + 1, gap.last, gap.due, reported=gap.reported)
+                rest = _Gap(boot, seq + 1, gap.last, gap.due, reported=gap.reported)
                 gap.last = seq - 1
                 gaps.insert(position + 1, rest)
                 if not rest.reported:

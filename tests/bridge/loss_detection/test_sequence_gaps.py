@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.loss_detection.sequence_gaps import MAX_DEVICES, MAX_GAPS, GapDetector
+from bridge.loss_detection.sequence_gaps import MAX_DEVICES, MAX_GAPS, MAX_NAMED, GapDetector
 from tests.bridge.fakes import payload
 
 TOPIC = "edge/site/bme280/a/telemetry"
@@ -26,7 +26,8 @@ def test_a_gap_is_missing_after_the_grace() -> None:
     assert detector.take_report(9.9) is None
     report = detector.take_report(10)
     assert report is not None
-    assert (report.missing, report.devices, report.example) == (5, 1, "a boot 1 seq 3-4")
+    assert (report.missing, report.devices) == (5, 1)
+    assert report.gaps == ["a boot 1 seq 3-4", "a boot 1 seq 6-8"]
     assert detector.take_report(1000) is None
 
 
@@ -95,6 +96,22 @@ def test_memory_is_bounded() -> None:
     assert len(detector.devices) <= MAX_DEVICES
     detector = seen(*range(1, 10 * MAX_GAPS, 2))
     assert all(len(device.gaps or ()) <= MAX_GAPS for device in detector.devices.values())
+
+
+def test_what_a_boot_lost_is_missing_although_the_device_has_booted_since() -> None:
+    detector = seen(1, 4, 9)
+    seen(0, 1, boot=2, detector=detector)
+    seen(3, detector=detector)  # late, and of the boot before
+    report = detector.take_report(10)
+    assert report is not None
+    assert (report.missing, report.gaps) == (5, ["a boot 1 seq 2-2", "a boot 1 seq 5-8"])
+
+
+def test_more_gaps_than_a_device_is_watched_for_are_all_missing_and_some_are_named() -> None:
+    gaps = MAX_GAPS + MAX_NAMED
+    report = seen(*range(0, 2 * gaps + 1, 2)).take_report(10)
+    assert report is not None
+    assert (report.missing, len(report.gaps), report.unnamed) == (gaps, MAX_NAMED, MAX_GAPS)
 
 
 @given(st.permutations(range(40)), st.sets(st.integers(1, 38)))

@@ -70,4 +70,4 @@ def test_a_format_takes_nothing_but_a_decoder() -> None:
         detector.observe(topic, payload("a", seq)[::-1], 0.0)
     report = detector.take_report(2.0)
     assert report
-    assert (report.missing, report.example) == (2, "a boot 1 seq 3-4")
+    assert (report.missing, report.gaps) == (2, ["a boot 1 seq 3-4"])
