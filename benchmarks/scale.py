@@ -27,6 +27,7 @@ import yaml
 
 from benchmarks.broker_log import Comeback, comeback
 from benchmarks.judge import HeardDevice, Judge
+from edgefleet.doctor import Machine
 from edgefleet.embedded import Broker, MosquittoProcess
 from edgewire.run_record import RunRecord, count_seqs
 
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     _require_memory(options)
+    _require_tracking(options)
     outage = None
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-scale-")))
@@ -158,6 +160,17 @@ def _require_memory(options: argparse.Namespace) -> None:
         raise SystemExit(
             f"{options.devices:,} devices and their brokers take about {need / 2**30:.1f} GiB, and"
             f" {have / 2**30:.1f} GiB are free: fewer devices"
+        )
+
+
+def _require_tracking(options: argparse.Namespace) -> None:
+    """A full table of connections drops what is new without a word, here that of everybody on the machine."""
+    tracked = Machine.read().tracked_connections
+    need = (2 if options.outage else 1) * options.devices
+    if tracked is not None and need > tracked[1] - tracked[0]:
+        raise SystemExit(
+            f"the firewall of this machine tracks {tracked[1]:,} connections at the most, and this takes {need:,}:"
+            f" sysctl -w net.netfilter.nf_conntrack_max={2 * need}"
         )
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any, Literal
 
+from devices.fleet.brokers import is_loopback
+from devices.fleet.connect_queue import CONCURRENT_CONNECTS
 from edgefleet.doctor.broker_probe import BrokerFacts
 from edgefleet.doctor.machine import Machine
 from edgefleet.doctor.needs import SPARE_FILES, Needs
@@ -39,7 +41,8 @@ class DoctorCheck:
 
 def evaluate(needs: Needs, machine: Machine, brokers: Sequence[BrokerFacts]) -> list[DoctorCheck]:
     """Return a check for everything that can be known before the start."""
-    checks = [_files(needs, machine), *_ports(needs, machine), _memory(needs, machine), _cpu(needs, machine)]
+    checks = [_files(needs, machine), *_ports(needs, machine), *_kernel(needs, machine)]
+    checks += [_memory(needs, machine), _cpu(needs, machine)]
     for broker in brokers:
         checks += _broker(needs, broker)
     return checks
@@ -74,6 +77,25 @@ def _ports(needs: Needs, machine: Machine) -> Iterator[DoctorCheck]:
             )
         have = f"{sources * span:,}" + (f" from {sources} addresses" if sources > 1 else "")
         yield DoctorCheck(f"local ports to {url.place}", _fails(need > sources * span), f"{need:,}", have, fix)
+
+
+def _kernel(needs: Needs, machine: Machine) -> Iterator[DoctorCheck]:
+    if machine.tracked_connections is not None:
+        now, most = machine.tracked_connections
+        # One that has ended is tracked for up to two minutes more, so after an outage there are twice as many.
+        need, have = needs.connections, most - now
+        verdict: CheckOutcome = "failure" if need > have else "warning" if 2 * need > have else "ok"
+        fix = "" if verdict == "ok" else f"sysctl -w net.netfilter.nf_conntrack_max={2 * need + now}"
+        text = f"{need:,}, twice that after an outage"
+        yield DoctorCheck("connections that the firewall tracks", verdict, text, f"{have:,} of {most:,}", fix)
+    here = [need for url, need in needs.connections_by_broker.items() if is_loopback(url.host)]
+    if machine.listen_backlog is not None and here:
+        backlog, have = min(max(here), CONCURRENT_CONNECTS), machine.listen_backlog
+        short = backlog > have
+        fix = "sysctl -w net.core.somaxconn=4096, then start the broker again" if short else ""
+        yield DoctorCheck(
+            "connections that wait to be accepted", "warning" if short else "ok", f"{backlog:,}", f"{have:,}", fix
+        )
 
 
 def _memory(needs: Needs, machine: Machine) -> DoctorCheck:

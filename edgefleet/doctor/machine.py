@@ -27,6 +27,11 @@ class Machine:
     kernel kills."""
     cpu_quota_cores: float | None = None
     """Of the same, where it is less than the cores."""
+    tracked_connections: tuple[int, int] | None = None
+    """How many connections the firewall tracks now, and how many it can (nf_conntrack); None where it tracks none. What
+    is more is dropped without a word, on loopback as well."""
+    listen_backlog: int | None = None
+    """How many connections may wait for a server of this machine to accept them (somaxconn)."""
 
     @classmethod
     def read(cls, root: Path = ROOT) -> "Machine":
@@ -44,12 +49,26 @@ class Machine:
             cores=quota or cores,
             memory_limit_bytes=groups.memory_limit_bytes if groups.memory_left_bytes == min(free, default=0) else None,
             cpu_quota_cores=quota,
+            tracked_connections=_tracked(root / "proc"),
+            listen_backlog=_number(root / "proc/sys/net/core/somaxconn"),
         )
 
 
 def _ports(proc: Path) -> tuple[int, int] | None:
     numbers = (_read(proc / "sys/net/ipv4/ip_local_port_range") or "").split()
     return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else None
+
+
+def _tracked(proc: Path) -> tuple[int, int] | None:
+    folder = proc / "sys/net/netfilter"
+    now, most = _number(folder / "nf_conntrack_count"), _number(folder / "nf_conntrack_max")
+    # Without a rule that asks for it the module is there and tracks nothing.
+    return (now, most) if now and most else None
+
+
+def _number(path: Path) -> int | None:
+    text = (_read(path) or "").strip()
+    return int(text) if text.isdecimal() else None
 
 
 def _available(proc: Path) -> int | None:

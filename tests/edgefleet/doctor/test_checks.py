@@ -63,6 +63,30 @@ def test_too_few_ports_to_a_remote_broker() -> None:
     assert "list 4 addresses" in wrong(evaluate(huge, MACHINE, [facts()]))["local ports to 10.0.0.1:1883"]
 
 
+@pytest.mark.parametrize(
+    ("tracked", "expected"),
+    [
+        (None, {}),
+        ((100, 262_144), {}),
+        ((240_000, 262_144), "warning: sysctl -w net.netfilter.nf_conntrack_max=270000"),
+        ((250_000, 262_144), "failure: sysctl -w net.netfilter.nf_conntrack_max=280000"),
+    ],
+)
+def test_a_firewall_that_tracks_too_few_connections(tracked: tuple[int, int] | None, expected: Any) -> None:
+    machine = replace(MACHINE, tracked_connections=tracked)
+    found = wrong(evaluate(Needs.of(scenario(15_000)), machine, [facts()]))
+    assert found == (expected and {"connections that the firewall tracks": expected})
+
+
+def test_a_broker_of_this_machine_at_which_too_few_may_wait() -> None:
+    machine, fix = replace(MACHINE, listen_backlog=16), "sysctl -w net.core.somaxconn=4096, then start the broker again"
+    there, here = evaluate(Needs.of(scenario()), machine, []), scenario(broker="mqtt://127.0.0.1")
+    assert wrong(there) == {}
+    found = wrong(evaluate(Needs.of(here), machine, []))
+    assert found == {"connections that wait to be accepted": f"warning: {fix}"}
+    assert wrong(evaluate(Needs.of(here), replace(machine, listen_backlog=4096), [])) == {}
+
+
 def test_on_loopback_the_ports_suffice() -> None:
     url = "mqtt://127.0.0.1"
     needs = Needs.of(scenario(100_000, "1m", url), workers=6)
@@ -161,6 +185,7 @@ def test_nested_limits_of_either_version_are_read(tmp_path: Path, version: int) 
     assert (read.memory_bytes, read.memory_limit_bytes) == (14 * MIB + own, 114 * MIB)
     assert (read.cores, read.cpu_quota_cores) == (0.5, 0.5)
     assert read.ports == (2000, 3000)
+    assert (read.tracked_connections, read.listen_backlog) == ((12, 1000), 4096)
     cpu = next(check for check in evaluate(Needs.of(scenario(10)), read, [facts()]) if check.name == "processor")
     assert cpu.have == "0.5 cores (the quota of its control group), shared with all else that runs here"
 
@@ -175,6 +200,9 @@ def machine_folder(folder: Path, version: int) -> Path:
         "proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable: {23_010 * 1024} kB\n",
         "proc/self/statm": "9000 5000 2000 1 0 1 0\n",
         "proc/sys/net/ipv4/ip_local_port_range": "2000\t3000\n",
+        "proc/sys/net/netfilter/nf_conntrack_count": "12\n",
+        "proc/sys/net/netfilter/nf_conntrack_max": "1000\n",
+        "proc/sys/net/core/somaxconn": "4096\n",
         "proc/self/cgroup": "0::/pod/app\n" if version == 2 else "4:memory:/pod/app\n3:cpu:/pod/app\n",
         "proc/self/mountinfo": "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
         if version == 2
