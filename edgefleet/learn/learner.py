@@ -51,6 +51,8 @@ def learn_fleet(heard: Heard) -> LearnedFleet:
             fleet.groups.append(learned)
             fleet.sites = max(fleet.sites, len(set(group.sites.values())))
     fleet.remarks.update(names.remarks)
+    # A message of a gateway that says several readings counts as so many.
+    fleet.read = max(fleet.read, fleet.used + unused.total)
     return fleet
 
 
@@ -138,7 +140,10 @@ class _GroupLearner:
             return None
         config: dict[str, Any] = {}
         if self._group.dialect not in ("", NATIVE):
-            config["dialect"] = self._group.dialect
+            options = self._group.options
+            config["dialect"] = {"dialect": self._group.dialect, **options} if options else self._group.dialect
+        if self._group.gateway is not None:
+            config["gateway"] = dict(self._group.gateway)
         if self._group.has_discovery:
             config["discovery"] = "homeassistant"
         return LearnedGroup(self._name, self._group.dialect, len(self._devices), config, parts)

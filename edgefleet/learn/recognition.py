@@ -4,22 +4,24 @@ A group gets a dialect where emulated devices say in it all that was seen, and n
 payloads are told in a format of one's own.
 """
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 import orjson
 
 from devices.sensors.registry import KINDS
+from edgefleet.learn.decoding import SPARKPLUG, Read, decode_captured
 from edgefleet.learn.messages import CapturedMessage, UnusedMessages
 from edgefleet.learn.privacy import is_harmless_key, is_sensitive_key, snake_case
 from edgefleet.learn.seen import Scalar, SeenGroup, SeenMessage, SeenSlot
 from edgefleet.learn.slot_names import is_taken
-from edgewire.dialects.base import Arrival, DialectDecoder, DialectError, DialectMessage, MessageRole, Value
+from edgefleet.learn.speaking import gateway_of, speaking_of
+from edgewire.dialects.base import DialectMessage, MessageRole, Value
 from edgewire.dialects.registry import DIALECTS
 from edgewire.dialects.values import Path
 from edgewire.messages import Channel, ContractError, Topic
-from edgewire.mqtt.filters import filter_matches
 
 NATIVE = "edgefleet"
 _AIR = frozenset({"temperature_c", "humidity", "pressure_hpa"})
@@ -29,20 +31,13 @@ _SAID_BY: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "shelly": (frozenset({"temperature_c", "humidity"}), frozenset({"rssi_dbm", "temperature_f"})),
 }
 """Dialect -> the values that emulated devices say in it, and those that they say besides."""
-_OF_ANY_FIELDS = frozenset({"senml", "influx"})
+_PLATFORMS = ("sparkplug", "thingsboard", "aws-iot", "azure-iot")
+_OF_ANY_FIELDS = frozenset({"senml", "influx", *_PLATFORMS})
 """Formats in which a device says whatever it has, by its own names."""
 _TAGS = frozenset({"device_id", "device", "id", "host", "site"})
 """Tags of line protocol that name the device or its site; emulated devices have no others."""
-_ORDER = ("tasmota", "zigbee2mqtt", "shelly", "owntracks", "esphome", "senml", "influx")
-_COMPONENTS = frozenset({"sensor", "binary_sensor", "text_sensor", "switch", "light", "number", "select"})
+_ORDER = ("tasmota", "zigbee2mqtt", "shelly", "owntracks", "esphome", "senml", "influx", *_PLATFORMS)
 _SAYING = frozenset({MessageRole.READING, MessageRole.EVENT})
-
-
-class Read(NamedTuple):
-    """Holds a message beside what its dialect makes of it."""
-
-    heard: CapturedMessage
-    found: DialectMessage
 
 
 def recognise_native(
@@ -86,73 +81,67 @@ def _take_native(group: SeenGroup, topic: Topic, message: CapturedMessage, unuse
 def recognise_dialects(
     messages: Sequence[CapturedMessage], unused: UnusedMessages
 ) -> tuple[list[SeenGroup], list[CapturedMessage]]:
-    """Return the devices that speak a dialect in which all of theirs can be said, and the messages of others."""
+    """Return the devices that speak a dialect in which all of theirs can be said, and the messages of others.
+
+    A message of a gateway that says several readings counts as so many.
+    """
     groups: list[SeenGroup] = []
     rest = list(messages)
     for name in _ORDER:
         dialect = DIALECTS[name]
         decoder = dialect.decoder(dialect.options())
-        read, others = _decode(name, decoder, rest)
+        read, others = decode_captured(name, decoder, rest, unused)
         by_device: dict[str, list[Read]] = defaultdict(list)
         for one in read:
             by_device[one.found.device_id].append(one)
         said = {device: told for device, told in by_device.items() if any(_says_values(one) for one in told)}
         whole = {device for device, told in said.items() if _says_all(name, told)}
-        alike: dict[frozenset[str], SeenGroup] = {}
+        alike: dict[Hashable, tuple[SeenGroup, list[Read]]] = {}
         for device, told in by_device.items():
             if device not in said and not whole:
                 others += [one.heard for one in told]
             elif device in whole:
                 # Where devices say whatever they have, those that have the same are alike.
                 names = _names_of(told) if name in _OF_ANY_FIELDS else frozenset()
-                group = alike.setdefault(names, SeenGroup(name, "gps" if name == "owntracks" else ""))
+                options = speaking_of(name, told) or {}
+                gateway = gateway_of(name, told)
+                group, all_told = alike.setdefault(
+                    (names, tuple(options.items()), gateway is None),
+                    (SeenGroup(name, "gps" if name == "owntracks" else "", options=options), []),
+                )
+                all_told += told
                 _take(group, name, device, told, unused)
             elif device not in said:
                 _set_aside(name, told, unused)
             else:
                 others += _foreign(name, told, unused)
-        groups += alike.values()
-        rest = others
+        for group, all_told in alike.values():
+            group.gateway = gateway_of(name, all_told)
+            groups.append(group)
+        # A message may have come to several devices, of which none could be made.
+        rest = list({id(one): one for one in others}.values())
     return groups, sorted(rest, key=lambda message: message.at_ms)
-
-
-def _decode(
-    name: str, decoder: DialectDecoder, messages: Iterable[CapturedMessage]
-) -> tuple[list[Read], list[CapturedMessage]]:
-    """Return what a decoder reads, and the messages of others."""
-    mine: list[CapturedMessage] = []
-    others: list[CapturedMessage] = []
-    for message in messages:
-        is_mine = any(filter_matches(one, message.topic) for one in decoder.filters) and _may_be(name, message.topic)
-        (mine if is_mine else others).append(message)
-    read: list[Read] = []
-    for message in mine:
-        # Twice where it describes something: what stands before its description is read with it too.
-        try:
-            decoder.decode(message.topic, message.payload, Arrival(message.at_ms, message.is_retained))
-        except DialectError:
-            continue
-    for message in mine:
-        try:
-            found = decoder.decode(message.topic, message.payload, Arrival(message.at_ms, message.is_retained))
-        except DialectError:
-            others.append(message)
-        else:
-            read.append(Read(message, found))
-    return read, others
-
-
-def _may_be(name: str, topic: str) -> bool:
-    """Return whether a topic that a filter takes may be of the dialect: some filters take nearly anything."""
-    if name != "esphome":
-        return True
-    levels = topic.split("/")
-    return levels[-1] in ("status", "debug", "config") or levels[0] == "esphome" or levels[-3] in _COMPONENTS
 
 
 def _may_be_field(name: str) -> bool:
     """Return whether a sensor's or a value's own name may be told, and be that of a field."""
     return is_harmless_key(name) and not is_sensitive_key(name) and snake_case([name]) == name and not is_taken(name)
+
+
+def _metric_fields(names: Iterable[str]) -> dict[str, str]:
+    """Return the fields for metrics of Sparkplug, which no other format can say: their names have levels and blanks.
+
+    Those of which a word may be somebody's are called by their place; what is of a person has none.
+    """
+    fields: dict[str, str] = {}
+    for number, name in enumerate(sorted(names), start=1):
+        if not is_sensitive_key(name):
+            plain = snake_case([name])
+            is_harmless = all(map(is_harmless_key, re.split(r"[/\s]+", name)))
+            fields[name] = (
+                plain if is_harmless and _may_be_field(plain) and plain not in fields.values() else f"metric_{number}"
+            )
+    return fields
 
 
 def _says_values(one: Read) -> bool:
@@ -174,6 +163,10 @@ def _tags_of(found: DialectMessage) -> Collection[str]:
     return tags if isinstance(tags, dict) else ()
 
 
+def _is_number(value: Value) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _says_all(name: str, told: Sequence[Read]) -> bool:
     """Return whether emulated devices of the dialect say exactly these values."""
     readings = [one.found for one in told if _says_values(one)]
@@ -182,6 +175,10 @@ def _says_all(name: str, told: Sequence[Read]) -> bool:
     names = _names_of(told)
     if name == "owntracks":
         return {"latitude", "longitude"} <= names
+    if name == SPARKPLUG:
+        return bool(_metric_fields(names)) and any(
+            _is_number(one) for found in readings for _, one in _values_of(found)
+        )
     if name == "esphome":
         numbers = all(not isinstance(value, str | bool) for found in readings for _, value in _values_of(found))
         topics = [one.heard.topic.split("/") for one in told if one.found.role is MessageRole.READING]
@@ -189,26 +186,34 @@ def _says_all(name: str, told: Sequence[Read]) -> bool:
             len(levels) == 4 and levels[1] == "sensor" and _may_be_field(levels[2]) for levels in topics
         )
     if name in _OF_ANY_FIELDS:
-        return all(
-            _may_be_field(value) and not isinstance(one, str | bool)
-            for found in readings
-            for value, one in _values_of(found)
-        ) and all(_TAGS.issuperset(_tags_of(found)) for found in readings)
+        return (
+            speaking_of(name, told) is not None
+            and all(
+                _may_be_field(value) and not isinstance(one, str | bool)
+                for found in readings
+                for value, one in _values_of(found)
+            )
+            and all(_TAGS.issuperset(_tags_of(found)) for found in readings)
+        )
     needed, besides = _SAID_BY[name]
     several = max((len(found.parts) for found in readings), default=0)
     return several < 2 and needed <= names <= needed | besides
 
 
 def _take(group: SeenGroup, name: str, device: str, told: Sequence[Read], unused: UnusedMessages) -> None:
-    needed = _SAID_BY[name][0] if name in _SAID_BY else None
+    fields = _metric_fields(_names_of(told)) if name == SPARKPLUG else {}
+    needed = fields.keys() if fields else _SAID_BY[name][0] if name in _SAID_BY else None
     for heard, found in told:
         if found.role not in _SAYING:
             _set_aside(name, [Read(heard, found)], unused)
             continue
+        if name == SPARKPLUG and not found.values:
+            unused.add(f"{name}: says no value that is new")
+            continue
         leaves: dict[Path, Scalar] = {
-            (value,): one
+            (fields.get(value, value),): one
             for value, one in _values_of(found)
-            if (needed is None or value in needed) and isinstance(one, int | float) and not isinstance(one, bool)
+            if (needed is None or value in needed) and _is_number(one)
         }
         if name == "esphome":
             # Called by its topic: what its unit is, only its description says.

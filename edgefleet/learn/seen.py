@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from edgewire.dialects.values import Path
 
@@ -71,6 +71,10 @@ class SeenGroup:
     sites: dict[str, str] = field(default_factory=dict)
     """Device -> the level of its topics that other devices of the group have another for."""
     has_discovery: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the dialect."""
+    gateway: Mapping[str, Any] | None = None
+    """Behind which its devices are."""
 
     @property
     def devices(self) -> list[str]:

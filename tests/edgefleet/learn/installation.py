@@ -1,11 +1,13 @@
 """Installations whose captures tests learn of, as lines that `mosquitto_sub -F %j` writes."""
 
+import base64
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
+import yaml
 from typer.testing import CliRunner
 
 from edgefleet.cli import app
@@ -58,13 +60,28 @@ def write_lines(path: Path, *rows: Iterable[Row]) -> Path:
     """Write a capture, in the order of time."""
     every = sorted((row for some in rows for row in some), key=lambda row: row[0])
     lines = [
-        {"tst": iso_ms(at_ms).replace("Z", "Z+0000"), "topic": topic, "qos": 0, "retain": 0, "payload": text.decode()}
-        for at_ms, topic, text in every
+        {"tst": iso_ms(at_ms).replace("Z", "Z+0000"), "topic": topic, "qos": 0, "retain": 0, **_payload(payload)}
+        for at_ms, topic, payload in every
     ]
     path.write_bytes(b"\n".join(map(orjson.dumps, lines)) + b"\n")
     return path
 
 
+def _payload(payload: bytes) -> dict[str, str]:
+    try:
+        return {"payload": payload.decode()}
+    except UnicodeDecodeError:
+        return {"payload_base64": base64.b64encode(payload).decode()}
+
+
 def learn(*arguments: object) -> Any:
     """Call the command."""
     return CliRunner().invoke(app, ["learn", *map(str, arguments)], catch_exceptions=True)
+
+
+def learned(tmp_path: Path, *rows: Any, options: tuple[object, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the report and the scenario of a capture."""
+    capture = write_lines(tmp_path / "capture.jsonl", *rows)
+    result = learn(capture, "--out", tmp_path / "fleet.yaml", "--json", *options)
+    assert result.exit_code == 0, result.output
+    return orjson.loads(result.stdout), yaml.safe_load((tmp_path / "fleet.yaml").read_text())

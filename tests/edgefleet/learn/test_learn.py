@@ -4,23 +4,13 @@ import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-import yaml
 
 from devices.scenario.loading import load_scenario
 from devices.timeline.timeline import Timeline
-from tests.edgefleet.learn.installation import BEGIN_MS, Row, learn, pumps, tasmota, thermometers, write_lines
-
-
-def learned(tmp_path: Path, *rows: Any, options: tuple[object, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the report and the scenario of a capture."""
-    capture = write_lines(tmp_path / "capture.jsonl", *rows)
-    result = learn(capture, "--out", tmp_path / "fleet.yaml", "--json", *options)
-    assert result.exit_code == 0, result.output
-    return orjson.loads(result.stdout), yaml.safe_load((tmp_path / "fleet.yaml").read_text())
+from tests.edgefleet.learn.installation import BEGIN_MS, Row, learn, learned, pumps, tasmota, thermometers, write_lines
 
 
 def test_devices_of_a_format_of_their_own_are_one_group(tmp_path: Path) -> None:
