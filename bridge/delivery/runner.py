@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from bridge.delivery.ack_tracker import AckTracker
 from bridge.delivery.buffer import MemoryBudget
@@ -16,6 +17,7 @@ from bridge.delivery.circuit_breaker import DestinationBreakers
 from bridge.delivery.dead_letter_publisher import dead_letter_for_rejection, dead_letter_for_unroutable
 from bridge.delivery.queue import BatchOutcome, DeliveryQueue
 from bridge.delivery.remark_log import RemarkLog
+from bridge.delivery.repeat_limit import RepeatLimit
 from bridge.delivery.sink_connection import SinkConnection
 from bridge.delivery.worker import QueueWorker
 from bridge.metrics import BridgeMetrics
@@ -63,6 +65,7 @@ class SinkRunner:
         self._rng = rng
         self._log = logs.get(f"sink.{sink.name}")
         self._acks = AckTracker(sink.name, spool.cursor(sink.name), spool.done_bitmaps(sink.name))
+        self._repeat_limit = RepeatLimit()
         self._connection = SinkConnection(sink, self._backoff, rng)
         self._workers: dict[str, QueueWorker] = {}
         self._destinations = DestinationBreakers(sink.name, retry, metrics, rng)
@@ -218,7 +221,16 @@ class SinkRunner:
     def _add_worker(self, name: str) -> QueueWorker:
         queue = DeliveryQueue(self._backoff, self._retry.pause / 1000, self._budget, self._reload)
         destination = self._destinations.for_queue(name)
-        worker = QueueWorker(name, queue, destination, self._connection, self._on_outcome, self._clock, self._rng)
+        worker = QueueWorker(
+            name,
+            queue,
+            destination,
+            self._connection,
+            self._repeat_limit,
+            self._on_outcome,
+            self._clock,
+            self._rng,
+        )
         self._workers[name] = worker
         self._tasks.add(self._group.create_task(worker.run_worker(), name=f"{self.name}.{destination.name}"))
         return worker
@@ -263,4 +275,6 @@ class SinkRunner:
     def _commit_progress(self) -> None:
         update = self._acks.flush()
         if update:
-            self._spool.commit_cursor(update)
+            settled = update.delivered + len(update.dead_letters)
+            self._repeat_limit.record_settled(settled)
+            self._spool.commit_cursor(update, partial(self._repeat_limit.record_committed, settled))

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from bridge.delivery.circuit_breaker import BreakerState, DestinationBreaker
 from bridge.delivery.queue import BatchOutcome, DeliveryQueue
+from bridge.delivery.repeat_limit import RepeatLimit
 from bridge.delivery.sink_connection import SinkConnection
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failure, Failures, Rejected, Remark
@@ -29,15 +30,17 @@ class QueueWorker:
         queue: DeliveryQueue,
         destination: DestinationBreaker,
         connection: SinkConnection,
+        repeat_limit: RepeatLimit,
         on_outcome: Callable[[BatchOutcome], None],
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        """Take what is written, whereto and over what; `on_outcome` is called after every write."""
+        """Take what is written, whereto, over what and within which limit; `on_outcome` is called after every write."""
         self._name = name
         self._queue = queue
         self._destination = destination
         self._connection = connection
+        self._repeat_limit = repeat_limit
         self._on_outcome = on_outcome
         self._clock = clock
         self._rng = rng
@@ -47,6 +50,7 @@ class QueueWorker:
         """Whether the last write was the probe of an open breaker."""
         self._stopping = False
         destination.listeners.append(self.retry_now)
+        repeat_limit.listeners.append(self._wake.set)
 
     def enqueue(self, routed: RoutedEvent) -> None:
         """Add the next message."""
@@ -84,6 +88,9 @@ class QueueWorker:
                 await self._sleep(None if queue_s is None or breaker_s is None else max(queue_s, breaker_s))
                 if queue_s is None and sink.linger_s:
                     await asyncio.sleep(sink.linger_s)  # the first message is here: others may join it
+                continue
+            if self._repeat_limit.is_reached:
+                await self._sleep(None)
                 continue
             closed = breaker.state is BreakerState.CLOSED
             if not closed and self._has_probed:

@@ -38,10 +38,14 @@ class Retention:
         statement = f"SELECT coalesce((SELECT min(id) - 1 FROM messages), ({LAST_ID}))"  # noqa: S608
         self._deleted_upto: int = database.execute(statement).fetchone()[0]
         self._page_size = self._pragma("page_size")
+        self._can_shrink = self._pragma("auto_vacuum") == 2
+        self.measure()
 
-    def used_bytes(self) -> int:
-        """Return the bytes of pages that hold something."""
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_size
+    def measure(self) -> None:
+        """Look how large the file is. In the transaction that has changed it that costs no lock of its own."""
+        self._free_bytes = self._pragma("freelist_count") * self._page_size
+        self.used_bytes = self._pragma("page_count") * self._page_size - self._free_bytes
+        """Bytes of pages that hold something, when that was last measured."""
 
     def apply(self, sink: str, cursor: int, done_bitmaps: Mapping[int, int]) -> set[int]:
         """Write progress of a sink; return the blocks in which it is done with more than before."""
@@ -98,13 +102,14 @@ class Retention:
 
     def can_vacuum(self) -> bool:
         """Say whether the file has more free pages than it should keep."""
-        return self._pragma("freelist_count") * self._page_size > KEEP_FREE_BYTES and self._pragma("auto_vacuum") == 2
+        return self._free_bytes > KEEP_FREE_BYTES and self._can_shrink
 
     def vacuum(self) -> None:
         """Give some free pages back. A transaction of its own."""
         if self.can_vacuum():
             # `execute` would stop after one page: the statement has no columns.
             self._database.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            self.measure()
             if not self.can_vacuum():
                 # The file is cut with the next checkpoint, for which what was written may never be enough.
                 self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 from bridge.spool.capacity import BrokerQueueForecast, CapacityLimit
@@ -24,7 +25,10 @@ from bridge.spool.store import SpoolStore
 from edgewire.clock import Clock, SystemClock
 
 CURSOR_COMMIT_EVERY_S = 0.1
-"""How long progress alone may wait for a commit. What a crash loses of it is delivered once more."""
+"""How long progress alone may wait for a commit. What a crash loses of it is delivered once more,"""
+
+CURSOR_COMMIT_MESSAGES = 1000
+"""so it does not wait when it is of this many messages of a sink."""
 
 _MAINTAIN_EVERY_S = 0.1
 """How often, while nothing waits for a commit, some room is made in the file."""
@@ -90,7 +94,13 @@ class Spool:
         """Ends with what a write has failed with, mostly a `SpoolError`; nothing is committed after that."""
         self._wake = threading.Condition()
         self._groups: deque[_Group] = deque()
+        self._waiting = 0  # messages of the groups
         self._updates: dict[str, CursorUpdate] = {}
+        self._on_durable: list[Callable[[], None]] = []
+        self._progress = 0  # messages of the update with the most
+        self._is_full = bool(self.full)  # as the writer knows it
+        self._committed_at = time.monotonic()
+        self._wakes_at = 0.0  # when the writer looks again by itself
         self._jobs: deque[tuple[Callable[[SpoolStore], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
         self._idle = asyncio.Event()
@@ -107,7 +117,8 @@ class Spool:
         self._idle.clear()
         with self._wake:
             self._groups.append(_Group(messages, done))
-            self._wake.notify()
+            self._waiting += len(messages)
+            self._wake_writer()
 
     async def configure(self, config: SpoolConfig) -> None:
         """Go on with other limits; the file stays where it is."""
@@ -116,13 +127,16 @@ class Spool:
         self._forecast.queue = config.broker_queue
         await self.run_on_writer(lambda _: None)  # whether it is full is looked at with a commit
 
-    def commit_cursor(self, update: CursorUpdate) -> None:
-        """Write progress with one of the next commits."""
+    def commit_cursor(self, update: CursorUpdate, done: Callable[[], None] | None = None) -> None:
+        """Write progress with one of the next commits; `done` is called when it is on disk, never if it cannot be."""
         with self._wake:
             before = self._updates.get(update.sink)
-            self._updates[update.sink] = before.merged_with(update) if before else update
-            if not before:
-                self._wake.notify()
+            update = before.merged_with(update) if before else update
+            self._updates[update.sink] = update
+            self._progress = max(self._progress, update.delivered + len(update.dead_letters))
+            if done:
+                self._on_durable.append(done)
+            self._wake_writer()
 
     def cursor(self, sink: str) -> int:
         """Return where a sink was when the spool was opened."""
@@ -189,14 +203,15 @@ class Spool:
 
     def _run_writer(self) -> None:
         """Commit, keep the file small and run jobs, in the writer's thread, until the spool is closed."""
-        committed_at = time.monotonic()
-        full = bool(self.full)
         while True:
             with self._wake:
-                while (wait := self._seconds_until_due(committed_at, full)) is None or wait > 0:
-                    self._wake.wait(wait)
-                groups = [] if full else self._take_groups()
-                updates, self._updates = list(self._updates.values()), {}
+                while (due_at := self._due_at()) > (now := time.monotonic()):
+                    self._wakes_at = due_at
+                    self._wake.wait(None if due_at == inf else due_at - now)
+                self._wakes_at = 0.0  # until it sleeps again nobody need wake it
+                groups = [] if self._is_full else self._take_groups()
+                updates, self._updates, self._progress = list(self._updates.values()), {}, 0
+                on_durable, self._on_durable = self._on_durable, []
                 jobs = list(self._jobs)
                 self._jobs.clear()
                 if self._closing and not groups and not updates and not jobs:
@@ -210,35 +225,48 @@ class Spool:
                     self._store.maintain()
                 for job, done in jobs:
                     self._run_job(job, done)
+                if jobs:
+                    self._store.measure()
                 why_full = self._check_capacity()
                 self._needs_maintenance = self._store.needs_maintenance()
             except Exception as error:
                 # Also a fault of the program: nobody may wait for a thread that is gone.
                 self._loop.call_soon_threadsafe(self._on_failure, error)
                 return
-            full = bool(why_full)
-            committed_at = time.monotonic()
-            commit = CommitResult(len(messages), committed_at - started, self._used_bytes, why_full)
-            self._loop.call_soon_threadsafe(self._on_committed, messages, groups, commit)
+            self._is_full = bool(why_full)
+            self._committed_at = time.monotonic()
+            commit = CommitResult(len(messages), self._committed_at - started, self._used_bytes, why_full)
+            self._loop.call_soon_threadsafe(self._on_committed, messages, groups, on_durable, commit)
+
+    def _wake_writer(self) -> None:
+        """Wake the writer, unless it looks early enough by itself: each time costs as much as several messages do.
+
+        Called locked.
+        """
+        if self._due_at() < self._wakes_at:
+            self._wakes_at = 0.0
+            self._wake.notify()
 
     def _check_capacity(self) -> str | None:
         self._used_bytes = self._store.used_bytes()
         oldest_ms = self._store.oldest_ms() if self._config.max_age is not None else None
         return self._capacity.check(self._used_bytes, oldest_ms, self._clock.now_ms())
 
-    def _seconds_until_due(self, committed_at: float, full: bool) -> float | None:
-        """Return how long until there is something to do; None for not before something arrives. Called locked."""
-        if self._closing or self._jobs:
-            return 0
-        elapsed = time.monotonic() - committed_at
-        if self._groups and not full:
-            waiting = sum(len(group.messages) for group in self._groups)
-            return 0 if waiting >= self._config.commit_messages else self._config.commit_interval / 1000 - elapsed
+    def _due_at(self) -> float:
+        """Return when there is something to do, by `time.monotonic`; infinity for not before something arrives.
+
+        Called locked.
+        """
+        if self._closing or self._jobs or self._progress >= CURSOR_COMMIT_MESSAGES:
+            return 0.0
+        if self._groups and not self._is_full:
+            is_enough = self._waiting >= self._config.commit_messages
+            return 0.0 if is_enough else self._committed_at + self._config.commit_interval / 1000
         if self._updates:
-            return CURSOR_COMMIT_EVERY_S - elapsed
+            return self._committed_at + CURSOR_COMMIT_EVERY_S
         if self._needs_maintenance:
-            return _MAINTAIN_EVERY_S - elapsed
-        return None if self._config.max_age is None else _CHECK_AGE_EVERY_S - elapsed
+            return self._committed_at + _MAINTAIN_EVERY_S
+        return inf if self._config.max_age is None else self._committed_at + _CHECK_AGE_EVERY_S
 
     def _run_job(self, job: Callable[[SpoolStore], Any], done: asyncio.Future[Any]) -> None:
         try:
@@ -254,9 +282,16 @@ class Spool:
         while self._groups and messages < self._config.commit_messages:
             groups.append(self._groups.popleft())
             messages += len(groups[-1].messages)
+        self._waiting -= messages
         return groups
 
-    def _on_committed(self, messages: list[SpooledMessage], groups: list[_Group], commit: CommitResult) -> None:
+    def _on_committed(
+        self,
+        messages: list[SpooledMessage],
+        groups: list[_Group],
+        on_durable: list[Callable[[], None]],
+        commit: CommitResult,
+    ) -> None:
         self.used_bytes = commit.used_bytes
         self.full = commit.full
         self._forecast.record_commit(commit.messages, bool(commit.full), self._clock.monotonic())
@@ -267,6 +302,8 @@ class Spool:
             self.last_id = messages[-1].id
         for group in groups:
             group.done()
+        for done in on_durable:
+            done()
         if messages:
             self._on_messages(messages)
         self._on_commit(commit)

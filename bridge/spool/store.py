@@ -9,7 +9,6 @@ Synchronous, no threads, no asyncio: see `spool` for those.
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 
 from bridge import failpoints
@@ -20,10 +19,16 @@ from bridge.spool.sqlite import LAST_ID, SpoolError, acquire_lock, mark_closed, 
 from edgewire.errors import ConfigError
 from edgewire.output import make_durable_folder, require_file
 
-# Many rows a statement, in powers of two. `executemany` gives up the GIL once a row and then waits for a busy event
-# loop to hand it back each time: measured ten times slower than this.
+# Many rows a statement. `executemany` gives up the GIL once a row and then waits for a busy event loop to hand it back
+# each time: measured ten times slower than this.
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERTS = [f"INSERT INTO messages VALUES {', '.join([_ROW] * 2**power)}" for power in range(9)]  # noqa: S608
+_MANY_ROWS = 256
+_ANY_ROWS = 64
+"""Up to here there is a statement for each number of rows, beyond for powers of two: SQLite keeps them compiled."""
+_INSERTS = {
+    rows: f"INSERT INTO messages VALUES {', '.join([_ROW] * rows)}"  # noqa: S608
+    for rows in (*range(1, _ANY_ROWS + 1), 2 * _ANY_ROWS, _MANY_ROWS)
+}
 
 
 class SpoolStore:
@@ -61,9 +66,16 @@ class SpoolStore:
         return dict(self._retention.done[sink])
 
     def used_bytes(self) -> int:
-        """Return the bytes of the file that hold something; pages freed by deletion are used again and do not count."""
+        """Return the bytes of the file that held something when it was last measured.
+
+        Pages freed by deletion are used again and do not count.
+        """
+        return self._retention.used_bytes
+
+    def measure(self) -> None:
+        """Look how large the file is now; `commit` and `maintain` do so by themselves."""
         with translate_errors(self.path):
-            return self._retention.used_bytes()
+            self._retention.measure()
 
     def oldest_ms(self) -> int | None:
         """Return when the oldest message was received that some sink is not done with."""
@@ -86,6 +98,7 @@ class SpoolStore:
                 touched |= self._apply(update)
             self._retention.delete_above_cursor(touched, self.last_id)
             self._retention.delete_below_cursor()
+            self._retention.measure()
             failpoints.committing(len(messages), len(updates))
         failpoints.committed(len(messages), len(updates))
         if messages:
@@ -93,8 +106,7 @@ class SpoolStore:
 
     def needs_maintenance(self) -> bool:
         """Say whether `maintain` has something to do."""
-        with translate_errors(self.path):
-            return self._retention.can_delete_below_cursor() or self._retention.can_vacuum()
+        return self._retention.can_delete_below_cursor() or self._retention.can_vacuum()
 
     def maintain(self) -> None:
         """Delete some more of what every sink is past, and give some free pages back to the file system."""
@@ -102,6 +114,7 @@ class SpoolStore:
             if self._retention.can_delete_below_cursor():
                 with self._transaction():
                     self._retention.delete_below_cursor()
+                    self._retention.measure()
             self._retention.vacuum()
 
     def close(self) -> None:
@@ -149,11 +162,13 @@ class SpoolStore:
     def _insert(self, messages: Sequence[SpooledMessage]) -> None:
         start = 0
         while start < len(messages):
-            power = min((len(messages) - start).bit_length(), len(_INSERTS)) - 1
-            part = messages[start : start + 2**power]
-            rows = ((m.id, m.received_ms, m.topic, m.payload, m.qos, m.retain, m.dup, m.properties) for m in part)
-            self._database.execute(_INSERTS[power], tuple(chain.from_iterable(rows)))
-            start += len(part)
+            left = min(len(messages) - start, _MANY_ROWS)
+            count = left if left <= _ANY_ROWS else 1 << left.bit_length() - 1
+            values: list[object] = []
+            for m in messages[start : start + count]:
+                values += (m.id, m.received_ms, m.topic, m.payload, m.qos, m.retain, m.dup, m.properties)
+            self._database.execute(_INSERTS[count], values)
+            start += count
 
     def _apply(self, update: CursorUpdate) -> set[int]:
         """Write progress; return the blocks in which something may be deleted now."""

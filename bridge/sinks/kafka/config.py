@@ -109,7 +109,7 @@ class KafkaSinkConfig(SinkConfig):
     """Of a topic that the bridge has to create; the cluster's default where it is not given."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
     linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 5
-    batch_messages: PositiveInt = 2000
+    batch_messages: PositiveInt = 1000
     timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
     """For reaching the cluster and creating topics. Delivery itself is tried for ever."""
     schema_registry: SchemaRegistryConfig | None = None

@@ -164,7 +164,7 @@ async def test_whatever_the_writer_fails_with_is_told(
 
     fault.sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[attr-defined]
     async with opened(tmp_path) as one:
-        monkeypatch.setattr(Retention, "used_bytes", fail)
+        monkeypatch.setattr(Retention, "measure", fail)
         one.append(1)
         with pytest.raises(SpoolError if isinstance(fault, sqlite3.Error) else OverflowError):
             async with asyncio.timeout(5):

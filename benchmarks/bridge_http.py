@@ -1,0 +1,243 @@
+"""`python -m benchmarks.bridge_http`: CPU of the bridge a message over HTTP alone, steady and in a backlog, and what is
+sent twice after a kill.
+
+Two checkouts can be compared: their bridges get the same messages at the same time, so that other work on the machine
+meets both; a backlog they take one after the other. The server takes every batch and says nothing (`http_taker.py`);
+the bridge's file is on the disk of TMPDIR, with fsync.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import uvloop
+import yaml
+
+from benchmarks.backlog import publish_messages
+from benchmarks.bridge_processes import wait_until
+from benchmarks.proc import pid_of, thread_cpu_s
+from edgefleet.embedded import ManagedProcess, MosquittoProcess, accepts_connections, answers, free_port
+from edgewire.link import BrokerUrl, Link, connect_link
+from edgewire.mqtt import Event, Session, SessionConfig
+
+_HERE = Path(__file__).parents[1]
+_DEVICES = 1000
+_CONNECTIONS = 30
+_TICK_S = 0.001
+_WARM_S = 3.0
+_ARRIVED_S = 120.0
+_PAYLOAD = (
+    b'{"device_id":"d-%04d","timestamp":"2026-03-02T00:00:00.000Z","boot":1,"seq":%d,"sent_ms":%d,'
+    b'"temperature_c":21.37,"humidity":46.2}'
+)
+
+
+class Load:
+    """A broker, and what is published there."""
+
+    def __init__(self) -> None:
+        self.broker = MosquittoProcess()
+        self.sent = 0
+        """Messages that were made."""
+
+    def message(self) -> tuple[bytes, bytes]:
+        """The next one: topic and payload."""
+        self.sent += 1
+        device = self.sent % _DEVICES
+        topic = b"edge/default/bme280/d-%04d/telemetry" % device
+        return topic, _PAYLOAD % (device, self.sent, time.time_ns() // 1_000_000)
+
+    def publish_backlog(self, count: int) -> None:
+        """Publish as fast as the broker takes it."""
+        uvloop.run(publish_messages(self._url, [self.message() for _ in range(count)]))
+
+    def publish_steadily(self, rate: int, seconds: float) -> int:
+        """Publish on some connections in turns, at even times; return how many."""
+        return uvloop.run(self._publish_steadily(rate, seconds))
+
+    async def _publish_steadily(self, rate: int, seconds: float) -> int:
+        names = [f"steady-{number}" for number in range(_CONNECTIONS)]
+        links = [await connect_link(self._url, Session(SessionConfig(client_id=name)), _ignore) for name in names]
+        begun, sent = time.monotonic(), 0
+        while (now_s := time.monotonic() - begun) < seconds:
+            while sent < int(now_s * rate) and (link := links[sent % _CONNECTIONS]).session.window_free:
+                link.publish(*self.message(), qos=1)
+                sent += 1
+            await asyncio.sleep(_TICK_S)
+        while any(link.session.inflight for link in links):
+            await asyncio.sleep(_TICK_S)
+        for link in links:
+            link.close()
+        return sent
+
+    @property
+    def _url(self) -> BrokerUrl:
+        return BrokerUrl.parse(self.broker.url)
+
+
+def _ignore(_link: Link, _events: list[Event]) -> None:
+    """Acknowledgements are counted by the session."""
+
+
+class Subject:
+    """The bridge of a checkout, and the server that it delivers to."""
+
+    def __init__(self, tree: Path, load: Load, settings: dict[str, Any]) -> None:
+        self._exits = ExitStack()
+        self._load = load
+        folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
+        port, admin = free_port(), free_port()
+        taker: list[str | Path] = [sys.executable, Path(__file__).with_name("http_taker.py"), str(port)]
+        self._exits.enter_context(ManagedProcess("taker", taker, ready=lambda: accepts_connections("127.0.0.1", port)))
+        self._url = f"http://127.0.0.1:{port}"
+        config = {
+            "broker": load.broker.url,
+            "client_id": f"bridge-{port}",
+            "spool": {"path": str(folder / "spool.db"), **settings.get("spool", {})},
+            "http": {"url": self._url, **settings.get("http", {})},
+            "admin": {"port": admin},
+        }
+        path = folder / "bridge.yaml"
+        path.write_text(yaml.safe_dump(config))
+        command: list[str | Path] = [sys.executable, "-m", "edgefleet", "bridge", "run", path]
+        ready = f"http://127.0.0.1:{admin}/readyz"
+        # Its own code, not that of the folder which this benchmark is run in.
+        env = {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
+        self.process = ManagedProcess("bridge", command, ready=lambda: answers(ready), env=env, start_timeout_s=60)
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        self._exits.callback(self.process.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def signal(self, number: int) -> None:
+        """Send its process a signal."""
+        os.kill(pid_of(self.process), number)
+
+    def taken(self, *, reset: bool = True) -> dict[str, Any]:
+        """What the server has; `reset` makes it begin with new times."""
+        with urllib.request.urlopen(f"{self._url}/{'reset' if reset else ''}", timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def wait_taken(self, enough: int | None = None) -> None:
+        """Return when so many messages have come for the first time; without a number, all."""
+        count = self._load.sent if enough is None else enough
+        wait_until(lambda: self.taken(reset=False)["messages"] >= count, _ARRIVED_S, f"{count:,} messages have come")
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds: of the event loop's thread, and of all others, most of them the spool's writer."""
+        pid = pid_of(self.process)
+        found = {"loop": 0.0, "others": 0.0}
+        for task, (_, seconds) in thread_cpu_s(pid).items():
+            found["loop" if task == pid else "others"] += seconds
+        return found
+
+
+def steady(load: Load, subjects: Sequence[Subject], rate: int, seconds: float) -> list[dict[str, Any]]:
+    """CPU and latency of all at the same time, at a steady rate."""
+    load.publish_steadily(rate, _WARM_S)
+    for one in subjects:
+        one.wait_taken()
+        one.taken()
+    before = [one.cpu_s() for one in subjects]
+    sent = load.publish_steadily(rate, seconds)
+    found = []
+    for one, spent in zip(subjects, before, strict=True):
+        one.wait_taken()
+        found.append({**_spent(spent, one.cpu_s(), sent), "took_ms": one.taken()["took_ms"]})
+    return found
+
+
+def backlog(load: Load, subjects: Sequence[Subject], count: int) -> list[dict[str, Any]]:
+    """CPU and rate of each, one after the other, in a backlog that waits at the broker while they stand still."""
+    for one in subjects:
+        one.signal(signal.SIGSTOP)
+    load.publish_backlog(count)
+    found = []
+    for one in subjects:
+        spent, begun = one.cpu_s(), time.monotonic()
+        one.signal(signal.SIGCONT)
+        one.wait_taken()
+        found.append({"per_s": round(count / (time.monotonic() - begun)), **_spent(spent, one.cpu_s(), count)})
+    return found
+
+
+def killed(load: Load, subject: Subject, count: int, share: float) -> dict[str, Any]:
+    """How many messages come twice where the bridge is killed when so much of a backlog has come."""
+    before = subject.taken()
+    subject.signal(signal.SIGSTOP)
+    load.publish_backlog(count)
+    subject.signal(signal.SIGCONT)
+    subject.wait_taken(before["messages"] + int(count * share))
+    subject.process.kill()
+    delivered = subject.taken()["messages"] - before["messages"]
+    subject.process.start()
+    subject.wait_taken()
+    after = subject.taken()
+    new = {name: after[name] - before[name] for name in ("arrivals", "messages")}
+    return {"delivered": delivered, "lost": count - new["messages"], "twice": new["arrivals"] - new["messages"]}
+
+
+def _spent(before: dict[str, float], after: dict[str, float], count: int) -> dict[str, Any]:
+    threads = {name: (seconds - before.get(name, 0.0)) / count * 1e6 for name, seconds in after.items()}
+    return {
+        "us_a_message": round(sum(threads.values()), 1),
+        "threads": {name: round(us, 1) for name, us in threads.items()},
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and print every figure and the medians."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bridge_http", description=__doc__.partition("\n")[0])
+    parser.add_argument("--beside", type=Path, help="another checkout, whose bridge works beside this one")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rate", type=int, default=3000, help="messages a second; 0 leaves that part out")
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--backlog", type=int, default=45_000, help="messages; 0 leaves that part out")
+    parser.add_argument("--kill", action="store_true", help="kill it in the middle of a backlog, too")
+    parser.add_argument("--settings", type=yaml.safe_load, default={}, help="of spool and http, as YAML")
+    options = parser.parse_args(arguments)
+    trees = [_HERE] if options.beside is None else [options.beside.resolve(), _HERE]
+    medians: dict[tuple[str, str], list[float]] = {}
+    for number in range(options.rounds):
+        load = Load()
+        with ExitStack() as exits:
+            exits.enter_context(load.broker)
+            subjects = [exits.enter_context(Subject(tree, load, options.settings)) for tree in trees]
+            parts: dict[str, list[dict[str, Any]]] = {}
+            if options.rate:
+                parts["steady"] = steady(load, subjects, options.rate, options.seconds)
+            if options.backlog:
+                parts["backlog"] = backlog(load, subjects[:: 1 if number % 2 else -1], options.backlog)
+                parts["backlog"] = parts["backlog"][:: 1 if number % 2 else -1]
+            if options.kill:
+                count = options.backlog or 45_000
+                parts["killed"] = [killed(load, one, count, (number % 5 + 1) / 10) for one in subjects]
+        for part, all_figures in parts.items():
+            for tree, figures in zip(trees, all_figures, strict=True):
+                busy = f"{os.getloadavg()[0]:.1f}"
+                print(json.dumps({"tree": str(tree), "part": part, "load": busy, **figures}), flush=True)
+                for name in ("us_a_message", "per_s", "twice"):
+                    if name in figures:
+                        medians.setdefault((f"{part} {name}", str(tree)), []).append(figures[name])
+    for (what, where), values in sorted(medians.items()):
+        print(f"{what:24} {statistics.median(values):>10,.1f} {sorted(values)} {where}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
