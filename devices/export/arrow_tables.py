@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from devices.export.columns import Column, ColumnType, Values, column_values, distinct_objects
 from devices.export.files import merged_order
-from devices.sensors.columns import CountsColumn, DictionaryColumn, NullableColumn, StructColumn, plain_values
+from devices.sensors.columns import (
+    CountsColumn,
+    DictionaryColumn,
+    FixedTextColumn,
+    NullableColumn,
+    StructColumn,
+    TimeColumn,
+    plain_values,
+)
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
@@ -113,6 +121,10 @@ def _values_array(type_: ColumnType, values: Values | None, rows: int) -> pa.Arr
         return pa.array(values.values, mask=~values.known).cast(kind)
     if isinstance(values, CountsColumn):
         return _map_array(values)
+    if isinstance(values, TimeColumn) and type_ is ColumnType.TIME:
+        return pa.array(values.times_ms).cast(kind)
+    if isinstance(values, FixedTextColumn) and type_ is ColumnType.ID:
+        return _fixed_text_array(values.characters)
     if isinstance(values, DictionaryColumn):
         found = values.compacted()
         indices = pa.array(found.indices.astype(np.int32))
@@ -120,6 +132,12 @@ def _values_array(type_: ColumnType, values: Values | None, rows: int) -> pa.Arr
             return _from_list(type_, found.dictionary, kind).take(indices)
         return pa.array(found.dictionary, pa.string()).dictionary_encode().take(indices)
     return _from_list(type_, values, kind)
+
+
+def _fixed_text_array(characters: NDArray[np.uint8]) -> pa.Array:
+    count, length = characters.shape
+    ends = np.arange(0, (count + 1) * length, length, dtype=np.int32)
+    return pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(characters)))
 
 
 def _map_array(column: CountsColumn) -> pa.Array:

@@ -26,7 +26,7 @@ from devices.export.columns import (
 )
 from devices.export.compression import Compress
 from devices.export.files import PartialFile, merged_order
-from devices.sensors.columns import CountsColumn, DictionaryColumn
+from devices.sensors.columns import CountsColumn, DictionaryColumn, FixedTextColumn, TimeColumn
 from devices.timeline.encode import join_rows, json_texts
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
@@ -143,6 +143,9 @@ def _escaped(cell: bytes) -> bytes:
 
 def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:
     """Return the cell of every value of a column."""
+    if isinstance(values, TimeColumn | FixedTextColumn):
+        # Nothing in them has to be quoted.
+        return json_texts(values).values
     if kind in _TEXTS:
         return _text_cells(values.tolist() if isinstance(values, np.ndarray) else values)
     if kind in (ColumnType.FLOAT, ColumnType.INT, ColumnType.BOOL):

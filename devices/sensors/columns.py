@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from devices.world.random import Flags, Ints
 from devices.world.runs import distinct
+from devices.world.timestamps import timestamps
 
 _DISTINCT_CODES = 2**62
 
@@ -163,6 +164,54 @@ class StructColumn(PackedColumn):
         return type(self)({name: take_rows(column, numbers) for name, column in self.fields.items()})
 
 
+class TimeColumn(PackedColumn):
+    """A column of instants (ms since 1970 UTC), told as the texts that stand in messages."""
+
+    __slots__ = ("times_ms",)
+
+    def __init__(self, times_ms: Ints) -> None:
+        self.times_ms = times_ms
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+    def tolist(self) -> list[Any]:
+        """Return a text a row."""
+        return list(timestamps(self.times_ms))
+
+    def take(self, rows: Ints | slice) -> Self:
+        """Return some of its rows, in the order given."""
+        return type(self)(self.times_ms[rows])
+
+
+class FixedTextColumn(PackedColumn):
+    """A column of texts of one length, of letters, digits and hyphens: as UUIDs are."""
+
+    __slots__ = ("characters",)
+
+    def __init__(self, characters: NDArray[np.uint8]) -> None:
+        """`characters` are [row, place]."""
+        self.characters = characters
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def tolist(self) -> list[Any]:
+        """Return a text a row."""
+        length, text = self.characters.shape[1], self.characters.tobytes().decode("ascii")
+        return [text[begin : begin + length] for begin in range(0, len(text), length)]
+
+    def take(self, rows: Ints | slice) -> Self:
+        """Return some of its rows, in the order given."""
+        return type(self)(self.characters[rows])
+
+    def encoded(self) -> list[bytes]:
+        """Return the bytes of each text."""
+        length = self.characters.shape[1]
+        rows: list[bytes] = np.ascontiguousarray(self.characters).view(f"S{length}").ravel().tolist()
+        return rows
+
+
 Column = NDArray[Any] | list[Any] | PackedColumn
 Columns = dict[str, Column]
 """Field name -> one value a row, in the order of the message, without the fields that every message has."""
@@ -231,6 +280,12 @@ def concat_columns(parts: Sequence[Column]) -> Column:
         return NullableColumn(
             np.concatenate([part.values for part in nullables]), np.concatenate([part.known for part in nullables])
         )
+    times = [part for part in parts if isinstance(part, TimeColumn)]
+    if len(times) == len(parts):
+        return TimeColumn(np.concatenate([part.times_ms for part in times]))
+    texts = [part for part in parts if isinstance(part, FixedTextColumn)]
+    if len(texts) == len(parts) and len({part.characters.shape[1] for part in texts}) == 1:
+        return FixedTextColumn(np.concatenate([part.characters for part in texts]))
     structs = [part for part in parts if isinstance(part, StructColumn)]
     if len(structs) == len(parts) and all(part.fields.keys() == structs[0].fields.keys() for part in structs):
         names = structs[0].fields

@@ -27,10 +27,16 @@ def smooth_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: 
 
 def smooth_noise_of(bits: Hashes, times_ms: Ints, period_ms: Ints | int) -> Floats:
     """Return `smooth_noise` for entities and a stream that are already hashed to `bits`."""
-    cell, within = np.divmod(times_ms, period_ms)
+    cell, within = _cells(times_ms, period_ms)
     angle = _angle(within / period_ms)
     left, right = _ends(*np.broadcast_arrays(bits, cell))
     return np.asarray(left * np.cos(angle) + right * np.sin(angle))
+
+
+def _cells(times_ms: Ints, period_ms: Ints | int) -> tuple[Ints, Ints]:
+    """Return in which period each instant is, and how far into it; `np.divmod` takes 100 times as long by an array."""
+    cell = times_ms // period_ms
+    return cell, times_ms - cell * period_ms
 
 
 def _ends(bits: Hashes, cell: Ints) -> tuple[Floats, Floats]:
@@ -57,7 +63,7 @@ def noise_fields(seed: int, stream: str, x: Floats, y: Floats, times_ms: Ints, p
     Each is `fractal_noise` in time. Sums run term by term, so that a value has the same bits in any company.
     """
     periods = periods_ms[:, None] // 4 ** np.arange(len(_OCTAVES))
-    cell, within = np.divmod(times_ms, periods[..., None])
+    cell, within = _cells(times_ms, periods[..., None])
     time_angle = _angle(within / periods[..., None])
     west, south = np.floor(x), np.floor(y)
     x_angle, y_angle = _angle(x - west), _angle(y - south)
@@ -171,7 +177,7 @@ class KnotInterpolator:
 
     def interpolate(self, entities: Ints, times_ms: Ints) -> Floats:
         """Return the values of each entity at each instant, a row each."""
-        knot, within = np.divmod(times_ms, self._step_ms)
+        knot, within = _cells(times_ms, self._step_ms)
         keys = (entities << _KNOT_BITS) + (knot + _KNOT_ZERO)
         runs = Runs(keys)
         first = keys[runs.first]

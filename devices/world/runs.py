@@ -28,7 +28,7 @@ class Runs:
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the value of each row's run, of values with one for each run."""
-        return values if self._run is None else values[self._run]
+        return values if self._run is None else values.take(self._run, axis=0)
 
 
 def distinct(keys: NDArray[Any]) -> tuple[NDArray[Any], Ints, Ints]:

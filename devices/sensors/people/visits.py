@@ -110,7 +110,7 @@ class VisitDay:
             self._numbers[visitors].astype(np.int64),
         )
         high, low = (hash_bits(self._world.seed, f"shop/customer/{half}", *counters) for half in ("a", "b"))
-        return uuid4_texts(high, low)
+        return uuid4_texts(high, low).tolist()
 
     def counted_until(self, shops: Ints, times_ms: Ints) -> Ints:
         """Return entries and exits (a row each) that the counters have seen from local midnight to these instants."""

@@ -11,7 +11,15 @@ import numpy as np
 from pydantic import Field
 
 from devices.sensors.base import EPOCH_MS, Population
-from devices.sensors.columns import Columns, DictionaryColumn, distinct_rows, nullable, numbered_column
+from devices.sensors.columns import (
+    Columns,
+    DictionaryColumn,
+    FixedTextColumn,
+    TimeColumn,
+    distinct_rows,
+    nullable,
+    numbered_column,
+)
 from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
 from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
@@ -19,7 +27,6 @@ from devices.sensors.telematics.events import MPH, PING, EventType, Thresholds, 
 from devices.sensors.uuids import uuid4_hex
 from devices.world.components import components
 from devices.world.random import Flags, Hashes, Ints, hash_bits
-from devices.world.timestamps import timestamps
 from devices.world.world import DAY_MS, VehicleUse, World
 from edgewire.config_errors import text_matching
 from edgewire.errors import ConfigError
@@ -86,7 +93,7 @@ class TelematicsSensor:
             "event_id": _event_ids(world.seed, keys, times),
             "driver_id": drivers,
             "trip_id": trip_ids,
-            "ts": timestamps(times),
+            "ts": TimeColumn(times),
             "event_type": DictionaryColumn(gravest, names),
             "events": _names_of(names, holds),
             "latitude": nullable(np.round(fix.latitude, 6), fix.known),
@@ -129,7 +136,7 @@ def _names_of(names: Sequence[str], holds: Flags) -> DictionaryColumn:
     return DictionaryColumn(indices, [events or [PING] for events in found])
 
 
-def _event_ids(seed: int, keys: Hashes, times: Ints) -> list[str]:
+def _event_ids(seed: int, keys: Hashes, times: Ints) -> FixedTextColumn:
     """Return a UUID of version 4 for each reading, as 32 hexadecimal digits, made of its hash."""
     high, low = (hash_bits(seed, f"telematics/id/{half}", keys, times) for half in ("high", "low"))
     return uuid4_hex(high, low)

@@ -24,6 +24,8 @@ _DAYS_UNTIL_2000 = 10_957
 _LOOKED_BACK_DAYS = 10
 _DAYS_A_BLOCK = 16
 _FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 8_192, 3, 300_000
+_SPAN_MS = 2 * NEVER_MS
+"""Longer than any day."""
 _DRAWN_TOGETHER = 256
 """Vehicles: a day of one takes nearly as long to draw as those of so many."""
 
@@ -58,9 +60,14 @@ class DayPlans:
         """Return the number of the trip in whose time these moments are, and the ms since that began."""
         days, starts = self._days(sites, times_ms)
         since = times_ms - starts
-        begins = self._begins_of(sites, vehicles, days)
-        count = (begins <= since[:, None]).sum(axis=1)
-        begin = np.where(count > 0, begins[np.arange(len(days)), np.maximum(count - 1, 0)], 0)
+        rows = self._known(sites, vehicles, days)
+        runs = Runs(rows)
+        begins = self._begins.values[rows[runs.first]]
+        # Beginnings ascend: those of all days, one behind the other on one axis, are looked through at once.
+        axis = np.arange(len(begins)) * _SPAN_MS
+        run = runs.spread(np.arange(len(begins)))
+        count = np.searchsorted((begins + axis[:, None]).ravel(), since + axis[run], side="right") - run * TRIPS_A_DAY
+        begin = np.where(count > 0, begins[run, np.maximum(count - 1, 0)], 0)
         return days * TRIPS_A_DAY + count - 1, since - begin
 
     def begins_ms(self, sites: Ints, vehicles: Ints, trips: Ints) -> Ints:

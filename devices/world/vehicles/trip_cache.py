@@ -72,7 +72,7 @@ class TripCache:
 
     def ends(self, rows: Ints) -> tuple[Ints, Ints]:
         """Return the indices of the first and the last link."""
-        first, last = self._ends.values[rows].T
+        first, last = self._ends.values.take(rows, axis=0).T
         return first, last
 
     def link_at(self, rows: Ints, seconds: Floats) -> Ints:
@@ -86,7 +86,7 @@ class TripCache:
 
     def profiles(self, at: Ints) -> tuple[Floats, Floats, SpeedProfile]:
         """Tell when links are entered (s after departure), the turn at their end (rad), and how they are driven."""
-        columns = self._profiles.values[at].T
+        columns = self._profiles.values.take(at, axis=0).T
         return columns[1], columns[2], self._planner.profile(*columns[3:])
 
     def _add(self, keys: list[int], sites: Ints, vehicles: Ints, hours: Ints) -> None:

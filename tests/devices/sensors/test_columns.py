@@ -14,8 +14,10 @@ from devices.sensors.columns import (
     Column,
     CountsColumn,
     DictionaryColumn,
+    FixedTextColumn,
     NullableColumn,
     StructColumn,
+    TimeColumn,
     concat_columns,
     distinct_rows,
     first_known,
@@ -25,12 +27,15 @@ from devices.sensors.columns import (
     take_rows,
 )
 from devices.timeline.encode import json_texts
+from edgewire.clock import iso_ms
 
 OBJECTS = [{"name": "storm", "says": "a\nb"}, {"name": None, "says": 'c"'}, None]
 codes = st.lists(st.sampled_from(range(len(OBJECTS))), min_size=1, max_size=20)
 numbers = st.lists(st.none() | st.floats(-1e6, 1e6) | st.just(-0.0), min_size=1, max_size=20)
 whole_numbers = st.lists(st.none() | st.integers(-9, 2**40), min_size=1, max_size=20)
-Packed = tuple[CountsColumn | DictionaryColumn | NullableColumn | StructColumn, list[Any]]
+Packed = tuple[
+    CountsColumn | DictionaryColumn | FixedTextColumn | NullableColumn | StructColumn | TimeColumn, list[Any]
+]
 NAMES = ("red", "green", "blue")
 
 
@@ -63,7 +68,20 @@ def counts_of(rows: list[tuple[int, int, int]]) -> Packed:
 
 
 some_counts = st.lists(st.tuples(*[st.integers(0, 3) | st.just(2**40)] * 3), min_size=1, max_size=20)
+
+
+def texts_of(rows: list[bytes]) -> Packed:
+    return FixedTextColumn(np.array([list(row) for row in rows], dtype=np.uint8)), [row.decode() for row in rows]
+
+
+def times_of(rows: list[int]) -> Packed:
+    return TimeColumn(np.array(rows, dtype=np.int64)), [iso_ms(row) for row in rows]
+
+
+instants = st.integers(0, 4_000_000_000_000) | st.integers(1_772_539_200_000, 1_772_539_210_000)
 packed = st.one_of(
+    st.lists(instants, min_size=1, max_size=20).map(times_of),
+    st.lists(st.sampled_from([b"4f-0", b"00aa", b"9-9-"]), min_size=1, max_size=20).map(texts_of),
     some_counts.map(counts_of),
     codes.map(coded),
     numbers.map(lambda found: (nullable_of(found, float), found)),

@@ -15,5 +15,5 @@ halves = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)
 def test_they_are_of_version_4(bits: list[tuple[int, int]]) -> None:
     high, low = (np.array([pair[half] for pair in bits], dtype=np.uint64) for half in (0, 1))
     expected = [UUID(int=(first << 64) | second, version=4) for first, second in bits]
-    assert uuid4_texts(high, low) == [str(one) for one in expected]
-    assert uuid4_hex(high, low) == [one.hex for one in expected]
+    assert uuid4_texts(high, low).tolist() == [str(one) for one in expected]
+    assert uuid4_hex(high, low).tolist() == [one.hex for one in expected]

@@ -5,6 +5,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.sensors.columns import Column, DictionaryColumn, NullableColumn
 from devices.timeline.encode import encode_columns, json_texts
 from devices.world.timestamps import timestamps
 from edgewire.clock import iso_ms
@@ -43,6 +44,36 @@ def test_a_row_is_the_json_of_its_fields(times: list[int], boot: int, fields: di
             for name, column in fields.items()
         }
         assert got[row] == orjson.dumps(head | rest)
+
+
+@given(
+    st.lists(st.integers(-30, 30), min_size=2, max_size=40),
+    st.sampled_from([1, 10, 100, 1000, 10_000, 3]),
+    st.lists(st.sampled_from([-0.0, float("inf"), float("nan"), 1e308, 0.1 + 0.2]), max_size=2),
+    st.data(),
+)
+def test_numbers_that_stand_in_many_rows_are_written_as_each_is(
+    steps: list[int], scale: int, odd: list[float], data: st.DataObject
+) -> None:
+    values = [*(step / scale for step in steps), *odd]
+    known = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))))
+    fields: dict[str, Column] = {
+        "number": np.array(values),
+        "count": np.array(steps + [0] * len(odd)),
+        "some": NullableColumn(np.array(values), known),
+        "all": NullableColumn(np.array(values), np.ones(len(values), dtype=np.bool_)),
+        "words": DictionaryColumn(known.astype(np.int64), ["a", {"b": None}]),
+        "same": DictionaryColumn(np.zeros(len(values), dtype=np.int64), [['"'], "never"]),
+    }
+    rows = np.arange(len(values))
+    got = encode_columns(["a"] * len(rows), rows, 1, rows, fields)
+    for row, value in enumerate(values):
+        expected = {
+            "device_id": "a", "timestamp": iso_ms(row), "boot": 1, "seq": row, "number": value,
+            "count": [*steps, 0, 0][row], "some": value if known[row] else None, "all": value,
+            "words": {"b": None} if known[row] else "a", "same": ['"'],
+        }  # fmt: skip
+        assert got[row] == orjson.dumps(expected)
 
 
 @given(instants)
