@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection, parent_process, resource_tracker
 from multiprocessing.connection import Connection
+from pickle import PicklingError
 from typing import Any
 
 from devices.export.base import ExportError
@@ -80,17 +81,25 @@ class _Worker:
         context: Any = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve_parts, args=(theirs, job), daemon=True)
+        try:
+            self._start()
+        except (PicklingError, TypeError, AttributeError) as error:  # as pickle says that it cannot
+            self.pipe.close()
+            raise ExportError(f"the export cannot be handed to a process: {error}; make it with --jobs 1") from None
+        finally:
+            theirs.close()
+
+    def _start(self) -> None:
         # Ctrl-C reaches all processes of a terminal; what is under way in them ends with this one.
         if sys.platform == "win32":
             self._process.start()
-        else:
-            resource_tracker.ensure_running()
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
-            try:
-                self._process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+            return
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def give(self, part: Part) -> None:
         """Let it make a part."""

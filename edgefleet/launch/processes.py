@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.doctor.machine import count_oom_kills
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerMessage, WorkerReady
 from edgefleet.launch.process_tuning import tune_allocator
-from edgefleet.launch.requests import RequestQueue, ShardRequest
+from edgefleet.launch.requests import RequestQueue, ShardReply, ShardRequest
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgewire import logs
 from edgewire.errors import EdgefleetError
@@ -72,7 +73,12 @@ class ProcessLauncher:
         # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
         loop = asyncio.get_running_loop()
         threading.Thread(target=_listen, args=(ours, loop, on_message), daemon=True).start()
-        return LocalProcess(process, ours, self._oom_kills)
+
+        def say(message: WorkerMessage) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(on_message, message)
+
+        return LocalProcess(process, ours, self._oom_kills, say)
 
     def workers_per_core(self, count: int) -> float:
         """Return how many of them share a core."""
@@ -82,13 +88,17 @@ class ProcessLauncher:
 class LocalProcess:
     """Reaches a worker that is a process."""
 
-    def __init__(self, process: Any, pipe: Connection, oom_kills: Callable[[], int]) -> None:
+    def __init__(
+        self, process: Any, pipe: Connection, oom_kills: Callable[[], int], say: Callable[[WorkerMessage], None]
+    ) -> None:
+        """Take the process; `say` is told, on any thread, of what could not be handed to it."""
         self.process = process
+        self._say = say
         self._pipe = pipe
         self._oom_kills = oom_kills
         self._oom_kills_before = oom_kills()
         self._outgoing: queue.SimpleQueue[ShardJob | ShardRequest | str | None] = queue.SimpleQueue()
-        threading.Thread(target=_write, args=(pipe, self._outgoing), daemon=True).start()
+        threading.Thread(target=self._write, daemon=True).start()
 
     def start_job(self, job: ShardJob) -> None:
         """Give it its job."""
@@ -123,13 +133,25 @@ class LocalProcess:
         await asyncio.to_thread(self.process.join, JOIN_S)
         self._pipe.close()
 
+    def _write(self) -> None:
+        """Tell it things, on a thread: the pipe to one that is stopped may be full."""
+        # One that has just died is about to be heard of.
+        with contextlib.suppress(OSError):
+            while (what := self._outgoing.get()) is not None:
+                try:
+                    data = ForkingPickler.dumps(what)
+                except Exception as error:  # whatever the classes raise that are in it
+                    self._refuse(what, f"{type(error).__name__}: {error}")
+                else:
+                    self._pipe.send_bytes(data)
 
-def _write(pipe: Connection, outgoing: "queue.SimpleQueue[ShardJob | ShardRequest | str | None]") -> None:
-    """Tell a worker things, on a thread: a pipe to one that is stopped may be full."""
-    # One that has just died is about to be heard of.
-    with contextlib.suppress(OSError):
-        while (what := outgoing.get()) is not None:
-            pipe.send(what)
+    def _refuse(self, what: ShardJob | ShardRequest | str, fault: str) -> None:
+        if isinstance(what, ShardRequest):
+            self._say(ShardReply(what.number, None, f"what is asked for cannot be handed to a process: {fault}"))
+            return
+        # It would wait for its job for ever.
+        self._say(WorkerFailed(f"its job cannot be handed to a process: {fault}; run it without --workers"))
+        self.process.kill()
 
 
 def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, on_message: OnWorkerMessage) -> None:

@@ -7,12 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import paho.mqtt.client as mqtt
 import pytest
 import uvloop
 
+from devices.fleet.steering import DeviceSelection, EndFaults
 from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
@@ -139,6 +142,37 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     assert (record.shards, record.scenario_devices) == ([(0, 1)], 19)
     others = [one for one in record.devices if one.device_id not in part.device_ids]
     assert sum(one.acknowledged for one in others) == sum(one.emitted for one in others) > before
+
+
+class Unsendable(str):
+    """Text that no other process can be given."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle a socket")
+
+
+async def test_a_job_that_cannot_be_handed_to_a_process_ends_the_run_at_once(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    started = replace(job(mosquitto_factory()), name=Unsendable("test"))
+    async with asyncio.timeout(60):  # and not only when their patience is over
+        record = (await Workers(started, 2, ProcessLauncher("critical")).run_workers(asyncio.Event())).record
+    why = "its job cannot be handed to a process: TypeError: cannot pickle a socket; run it without --workers"
+    assert record.failures == [f"worker {number}: {why}" for number in range(2)]
+    assert len(record.unaccounted) == 2
+
+
+async def test_what_cannot_be_asked_of_a_process_costs_the_run_nothing(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    stop = asyncio.Event()
+    workers = Workers(job(mosquitto_factory(), messages=None), 2, ProcessLauncher("critical"))
+    running = asyncio.create_task(workers.run_workers(stop))
+    await eventually(lambda: len(workers.statuses) == 2 and all(one.snapshot.connected for one in workers.statuses))
+    with pytest.raises(ServiceUnavailable, match="cannot be handed to a process: TypeError: cannot pickle a socket"):
+        await workers.ask(EndFaults(DeviceSelection(), Unsendable("x")))
+    stop.set()
+    assert (await running).record.failures == []
 
 
 PARENT = """
