@@ -1,4 +1,4 @@
-"""Reads the file of `generate --kafka-config`: how a cluster is reached, in the words of the bridge's Kafka sink."""
+"""Reads the file of `--kafka-config`: how a cluster is reached, in the words of the bridge's Kafka sink."""
 
 from functools import cache
 from pathlib import Path

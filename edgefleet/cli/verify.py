@@ -36,6 +36,17 @@ def command(
             help="Kafka topic to read, instead of those of the contract; repeatable.",
         ),
     ] = None,
+    kafka_config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EDGEFLEET_VERIFY_KAFKA_CONFIG",
+            metavar="FILE",
+            help="How the cluster is reached (SASL, TLS): YAML as of `generate --kafka-config`, of which "
+            "bootstrap_servers and properties count. --kafka wins over the former.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
     rows: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +107,12 @@ def command(
 
     Example: `edgefleet verify runs/latest --ingest http://127.0.0.1:8000 --kafka 127.0.0.1:9092`
     """
+    kafka_properties: dict[str, Any] = {}
+    if kafka_config is not None:
+        from edgefleet.cli.kafka_config import load_kafka_config
+
+        cluster = load_kafka_config(kafka_config)
+        kafka, kafka_properties = kafka or cluster.bootstrap_servers, cluster.properties
     if ingest is None and kafka is None and rows is None:
         raise ConfigError("nothing to compare with: give --ingest URL, --kafka HOST:PORT or --rows FILE")
     row_keys = _parse_row_keys(row_key or ())
@@ -131,6 +148,7 @@ def command(
             ingest_token=ingest_token,
             kafka=kafka,
             kafka_topics=kafka_topic,
+            kafka_properties=kafka_properties,
             rows=rows,
             row_keys=row_keys,
             bridge=bridge_config,

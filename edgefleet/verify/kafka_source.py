@@ -58,10 +58,13 @@ class KafkaSource:
         topics: Sequence[str] = (),
         timeout_s: float = TIMEOUT_S,
         reads_content: bool = False,
+        properties: Mapping[str, Any] | None = None,
     ) -> None:
         """Messages that Kafka dates before `since_ms` (milliseconds since 1970 UTC) may be left out.
 
         Without `topics` those of the contract are read. With `reads_content`, what the messages say is read as well.
+        `properties` are further ones of librdkafka, such as `security.protocol`. Raises `ConfigError` for those it does
+        not know.
         """
         if not bootstrap:
             raise ConfigError("Kafka's bootstrap servers are empty: write HOST:PORT")
@@ -75,16 +78,21 @@ class KafkaSource:
         self._next: dict[_Partition, int] = {}
         self._time_types: set[int] = set()
         self._unreadable = 0
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "edgefleet-verify",  # required by the client, never joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "log_level": 0,  # what goes wrong is raised, not written to stderr
-            }
-        )
+        self._refusal = ""
+        settings = {
+            **(properties or {}),
+            "bootstrap.servers": bootstrap,
+            "group.id": "edgefleet-verify",  # required by the client, never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "log_level": 0,  # what goes wrong is raised, not written to stderr
+            "error_cb": self._note_refusal,
+        }
+        try:
+            self._consumer = Consumer(settings)
+        except KafkaException as error:
+            raise ConfigError(f"Kafka's client cannot be made: {error.args[0].str()}; look at the properties") from None
 
     @property
     def note(self) -> str:
@@ -184,7 +192,16 @@ class KafkaSource:
             self._unreadable += 1
             return None
 
+    def _note_refusal(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTHENTICATION:
+            self._refusal = error.str()
+
     def _unavailable(self, reason: str) -> ServiceUnavailable:
+        self._consumer.poll(0)  # it calls back what was refused
+        if self._refusal:
+            return ServiceUnavailable(
+                f"Kafka at {self._bootstrap} does not let us in: {self._refusal}; look at the properties sasl.…"
+            )
         return ServiceUnavailable(f"Kafka at {self._bootstrap} cannot be read: {reason}; is it running there?")
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgefleet.verify.arrivals import ArrivalSource
 from edgefleet.verify.checker import Checker, SinkChecker, run_verdict
@@ -41,6 +41,7 @@ def verify_run(
     ingest_token: str | None = None,
     kafka: str | None = None,
     kafka_topics: Sequence[str] | None = None,
+    kafka_properties: Mapping[str, Any] | None = None,
     rows: Path | None = None,
     row_keys: Mapping[str, str] | None = None,
     bridge: "BridgeConfig | None" = None,
@@ -52,7 +53,8 @@ def verify_run(
 ) -> RunVerdict:
     """Return the verdict on a run, from the ingest at a URL, the Kafka at these servers and rows; None leaves one out.
 
-    Of Kafka, the topics of the message contract are read where none are given. `rows` is a file of what any other store
+    Of Kafka, the topics of the message contract are read where none are given; `kafka_properties` are further ones of
+    librdkafka, such as `security.protocol`. `rows` is a file of what any other store
     has, and `row_keys` the names in it (see `RowSource`). `read_along` are sources by name that were read while the run
     went on; they are closed as well. With the configuration of a `bridge`, what its own rules leave out is not
     expected, and what it reads is read as it does.
@@ -90,7 +92,13 @@ def verify_run(
             if not kafka_topics:
                 # A kind of the user's own has the topic of its name.
                 topics = (*topics, *sorted({device.kind for device in record.devices} - {*CONTRACT, DEVICE_KIND}))
-            source = KafkaSource(kafka, since_ms=since_ms, topics=topics, reads_content=expected is not None)
+            source = KafkaSource(
+                kafka,
+                since_ms=since_ms,
+                topics=topics,
+                reads_content=expected is not None,
+                properties=kafka_properties,
+            )
             sources["kafka"] = stack.enter_context(closing(source))
         row_source: RowSource | None = None
         if rows is not None:

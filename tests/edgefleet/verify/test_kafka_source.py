@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from edgefleet.verify import Arrivals
 from edgefleet.verify.kafka_source import KafkaSource
 from edgefleet.verify.topics import contract_topics
 from edgewire.errors import ConfigError, ServiceUnavailable
+from tests.services.kafka import SASL_PASSWORD, SASL_USER, KafkaProcess
 
 
 class Cluster:
@@ -122,3 +124,27 @@ def test_a_cluster_that_is_not_there_is_named() -> None:
 def test_no_address_is_refused() -> None:
     with pytest.raises(ConfigError, match="write HOST:PORT"):
         KafkaSource("")
+
+
+@pytest.mark.services
+def test_a_cluster_that_asks_for_a_password_is_read_with_it_and_not_without(kafka_process: KafkaProcess) -> None:
+    producer = Producer({"bootstrap.servers": kafka_process.bootstrap_servers, "log_level": 0})
+    producer.produce("verify.sasl", payload(7))
+    assert producer.flush(30) == 0
+    properties = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": SASL_USER}
+
+    def reading(password: str, timeout_s: float) -> KafkaSource:
+        given = {**properties, "sasl.password": password}
+        return KafkaSource(kafka_process.sasl_servers, topics=["verify.sasl"], properties=given, timeout_s=timeout_s)
+
+    allowed, refused = reading(SASL_PASSWORD, 30), reading("guessed", 2)
+    with closing(allowed), closing(refused):
+        assert [arrivals.seq for arrivals in read(allowed)] == [(7,)]
+        with pytest.raises(ServiceUnavailable, match=r"does not let us in: .*; look at the properties sasl") as told:
+            read(refused)
+    assert "guessed" not in str(told.value)
+
+
+def test_a_property_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="look at the properties"):
+        KafkaSource("127.0.0.1:9092", properties={"sasl.pasword": "x"})
