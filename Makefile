@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^T
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark chaos power-loss exports fuzz proof sbom lint docs site bench up down clean realism
+.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark credentials chaos power-loss exports fuzz proof sbom lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -113,12 +113,23 @@ ADDRESS = 127.0.0.1:$$($(COMPOSE) port $(1) | sed 's/.*://')
 # does not wait until a service is healthy.
 up:  ## docker-compose.yml, built and started in the background
 	@test -n "$(COMPOSE)" || $(NO_ENGINE)
-	$(COMPOSE) up --build --detach mosquitto kafka ingest bridge
+	$(COMPOSE) build
+	$(COMPOSE) run --rm -T secrets
+	$(COMPOSE) up --detach mosquitto kafka ingest bridge
 	@echo "waiting until the bridge is ready"
 	@$(PYTHON) docker/wait_until.py "http://$(call ADDRESS,bridge 9464)/readyz" || { $(COMPOSE) logs bridge; exit 1; }
 	$(COMPOSE) up --detach devices
-	@echo "broker mqtt://$(call ADDRESS,mosquitto 1883), Kafka $(call ADDRESS,kafka 9092)," \
-	  "ingest http://$(call ADDRESS,ingest 8000)/docs, bridge http://$(call ADDRESS,bridge 9464)/metrics"
+	@echo "broker mqtts://edgefleet-operator@$(call ADDRESS,mosquitto 8884), Kafka $(call ADDRESS,kafka 9092)," \
+	  "ingest http://$(call ADDRESS,ingest 8000)/docs, bridge http://$(call ADDRESS,bridge 9464)/metrics;" \
+	  "passwords and tokens: make credentials"
+
+credentials:  ## what a client of `make up` needs: passwords, tokens and the certificate to trust, in build/credentials
+	@test -n "$(COMPOSE)" || $(NO_ENGINE)
+	@mkdir -p -m 700 build/credentials
+	@$(COMPOSE) run --rm --no-deps -T --entrypoint tar secrets -c -C /secrets/people . \
+	  | tar -x --no-same-owner --no-same-permissions -C build/credentials
+	@chmod 600 build/credentials/*
+	@echo "build/credentials: $$(ls build/credentials | tr '\n' ' ')"
 
 down:  ## ends it; its data stays in the volumes
 	@test -n "$(COMPOSE)" || $(NO_ENGINE)

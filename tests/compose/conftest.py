@@ -15,14 +15,15 @@ from tests.compose.stack import ComposeStack
 from tests.services.fixtures import unavailable
 
 ROOT = Path(__file__).parents[2]
+DOCKER_COMPOSE = ROOT / "docker-compose.yml"
 SETTINGS = {"BRIDGE_HTTP__BATCH_MESSAGES": "250", "EDGEFLEET_SEED": "7"}
 """What a user gives to the containers by the environment."""
-PORTS = ("MQTT_PORT", "KAFKA_PORT", "INGEST_PORT", "BRIDGE_PORT")
+PORTS = ("MQTT_PORT", "MQTT_SERVICES_PORT", "KAFKA_PORT", "INGEST_PORT", "BRIDGE_PORT")
 
 
 @pytest.fixture(scope="session")
 def docker_compose_file() -> str:
-    return str(ROOT / "docker-compose.yml")
+    return str(DOCKER_COMPOSE)
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +47,8 @@ def docker_compose_command() -> str:
 
 @pytest.fixture(scope="session")
 def docker_setup() -> list[str]:
-    """The fleet comes later: Podman before 4.6 starts it without waiting for the bridge to be healthy."""
-    return ["up --build --detach mosquitto kafka ingest bridge"]
+    """As `make up`. The fleet comes later: Podman before 4.6 starts it without waiting for the bridge to be healthy."""
+    return ["build", "run --rm -T secrets", "up --detach mosquitto kafka ingest bridge"]
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +75,11 @@ def stack(
     docker_compose_command: str,
     docker_compose_file: str,
     docker_compose_project_name: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> ComposeStack:
     """The stack without the fleet, its bridge subscribed."""
     compose = [*docker_compose_command.split(), "-f", docker_compose_file, "-p", docker_compose_project_name]
-    running = ComposeStack(compose, ports)
+    running = ComposeStack(compose, ports, tmp_path_factory.mktemp("credentials"))
     docker_services.wait_until_responsive(
         check=lambda: answers(f"{running.bridge_url}/readyz") and answers(f"{running.ingest_url}/readyz"),
         timeout=120,

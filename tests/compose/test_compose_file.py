@@ -1,6 +1,10 @@
-"""What docker-compose.yml says, read without an engine."""
+"""What docker-compose.yml says, read without an engine, and what its secrets are."""
 
+import json
 import re
+import stat
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,7 +25,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_comes_back_from_a_pinned_image_on_loopback_alone(name: str) -> None:
     service = SERVICES[name]
-    assert service["restart"] == "unless-stopped"
+    assert service["restart"] == ("no" if name == "secrets" else "unless-stopped")
     assert service["image"].rsplit(":", 1)[1][0].isdigit()
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
@@ -34,11 +38,74 @@ def test_a_service_has_no_capability_and_gets_none(name: str) -> None:
     assert not SERVICES[name].get("privileged")
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"kafka"}))
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_writes_to_its_volumes_alone(name: str) -> None:
-    """Kafka's image writes its configuration into itself when it starts."""
     assert SERVICES[name]["read_only"] is True
-    assert SERVICES[name]["tmpfs"] == ["/tmp"]
+    assert {place.split(":")[0] for place in SERVICES[name]["tmpfs"]} <= {"/tmp", "/mosquitto/secrets"}
+
+
+def test_a_service_has_one_folder_of_secrets_and_cannot_write_to_it() -> None:
+    """That which makes them has all, and no network."""
+    of_secrets = {
+        name: [volume for volume in service["volumes"] if volume.startswith("secrets-of-")]
+        for name, service in SERVICES.items()
+    }
+    assert len(of_secrets.pop("secrets")) == 6
+    assert SERVICES["secrets"]["network_mode"] == "none"
+    owners = [volume.split(":")[0] for volumes in of_secrets.values() for volume in volumes]
+    assert len(owners) == len(set(owners)) == len(of_secrets)
+    assert all(volume.endswith(":ro") for volumes in of_secrets.values() for volume in volumes)
+
+
+def test_nobody_is_let_in_without_a_password() -> None:
+    """What listens beyond the loopback of its container: Mosquitto by the secured profile, Kafka, and the ingest."""
+    mounted = next(volume for volume in SERVICES["mosquitto"]["volumes"] if "mosquitto.conf" in volume)
+    profile = (ROOT / mounted.split(":")[0]).read_text(encoding="utf-8")
+    assert profile.count("\nlistener ") == profile.count("\nallow_anonymous false\n") == 2
+    kafka = environment("kafka")
+    protocols = dict(pair.split(":") for pair in str(kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]).split(","))
+    for listener in str(kafka["KAFKA_LISTENERS"]).split(","):
+        name, _, place = listener.partition("://")
+        assert protocols[name] == ("PLAINTEXT" if place.startswith("localhost:") else "SASL_SSL")
+    assert environment("ingest")["EDGEFLEET_INGEST_TOKEN_FILE"] == "${EDGEFLEET_INGEST_TOKEN_FILE-/secrets/token}"
+
+
+def test_secrets_are_made_once_and_each_service_gets_its_own(tmp_path: Path) -> None:
+    scenario = tmp_path / "fleet.yaml"
+    scenario.write_text("devices: [{kind: bme280, count: 2}]\n")
+    made = [sys.executable, str(ROOT / "docker" / "make_secrets.py"), str(scenario), str(tmp_path / "secrets")]
+
+    def make() -> dict[str, bytes]:
+        subprocess.run(made, check=True, capture_output=True, timeout=60)
+        folder = tmp_path / "secrets"
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    first, second = make(), make()
+    renewed = {name for name in first if first[name] != second[name]}
+    # Certificates of servers, of which nobody keeps a copy, and the salt of passwords.
+    assert {name.split("/")[-1] for name in renewed} == {
+        *("kafka.pem", "broker.pem"),
+        *("passwords", "service-passwords"),
+    }
+    assert first.keys() == second.keys()
+    token = first["people/ingest-token"]
+    assert {name for name, content in first.items() if content == token} == {
+        *("people/ingest-token", "fleet/ingest-token"),
+        *("bridge/ingest-token", "ingest/token"),
+    }
+    password = json.loads(first["bridge/kafka-properties"])["sasl.password"]
+    assert first["kafka/clients.properties"].decode() == f"password={password}\n"
+    bridge, operator = (first[f"{place}/mqtt-password"].decode().strip() for place in ("bridge", "people"))
+    credentials = first["fleet/identities/credentials.csv"].decode()
+    assert f"edgefleet-bridge,{bridge}\n" in credentials
+    assert f"edgefleet-operator,{operator}\n" in credentials
+    # Of keys that sign, the broker has none.
+    assert {name for name in first if name.endswith("ca.key")} == {
+        "fleet/identities/ca.key",
+        "fleet/identities/service-ca.key",
+    }
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "secrets" / "broker").iterdir()}
+    assert modes == {0o640}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -51,8 +118,9 @@ def test_what_a_service_keeps_is_in_a_named_volume_or_in_this_repository(name: s
 def test_who_depends_on_a_service_waits_until_it_is_healthy() -> None:
     for service in SERVICES.values():
         for name, needs in service.get("depends_on", {}).items():
-            assert needs == {"condition": "service_healthy"}
-            assert "healthcheck" in SERVICES[name]
+            once = name == "secrets"
+            assert needs == {"condition": "service_completed_successfully" if once else "service_healthy"}
+            assert once or "healthcheck" in SERVICES[name]
 
 
 def test_the_image_is_built_from_every_file_that_the_package_includes() -> None:
@@ -79,12 +147,16 @@ OF_THE_CONTAINER = {
 }
 """Settings that are fixed in a container, and why."""
 
+OF_DEVICES = {"EDGEFLEET_IDENTITIES", "EDGEFLEET_BROKER"}
+"""What says how a fleet logs in, not who there is."""
+
 
 @pytest.mark.parametrize(
     ("service", "names"),
     [
         ("bridge", variable_names(BridgeConfig, "BRIDGE_")),
         ("devices", variable_names(Scenario, "EDGEFLEET_")),
+        ("secrets", [name for name in variable_names(Scenario, "EDGEFLEET_") if name not in OF_DEVICES]),
         ("devices", ["EDGEFLEET_FAIL_IF", "EDGEFLEET_WAIT", "EDGEFLEET_LOG_LEVEL", "FLEET_SHARD", "FLEET_RUN_ID"]),
         ("ingest", [name for name in OPTION_VARIABLES if name.startswith("EDGEFLEET_INGEST_")]),
     ],
@@ -95,12 +167,13 @@ def test_every_setting_of_the_environment_reaches_its_service(service: str, name
     assert wanted - environment(service).keys() - OF_THE_CONTAINER.keys() == set()
 
 
-@pytest.mark.parametrize("service", ["ingest", "bridge", "devices"])
+@pytest.mark.parametrize("service", ["secrets", "ingest", "bridge", "devices"])
 def test_a_setting_is_the_users_before_it_is_ours(service: str) -> None:
     known = {*OPTION_VARIABLES, *variable_names(BridgeConfig, "BRIDGE_"), *variable_names(Scenario, "EDGEFLEET_")}
     for name, value in environment(service).items():
-        assert name in known | {"FLEET_SHARD", "FLEET_RUN_ID"}
-        assert value is None or value.startswith(f"${{{name}:-") or name in OF_THE_CONTAINER
+        assert known & {name, name.removesuffix("_FILE")} or name in {"FLEET_SHARD", "FLEET_RUN_ID"}
+        # What ours asks for and another one's does not can be taken away: `NAME=`.
+        assert value is None or re.match(rf"\${{{name}:?-", value) or name in OF_THE_CONTAINER
     assert SERVICES["bridge"]["environment"]["BRIDGE_HTTP__URL"] == "${BRIDGE_HTTP__URL:-http://ingest:8000}"
 
 
