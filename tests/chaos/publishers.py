@@ -104,6 +104,12 @@ class Publishers:
         while any(client.open for client in self._clients) and time.monotonic() < deadline:
             time.sleep(0.02)
 
+    def resume(self) -> None:
+        """Publish again after `finish`, from the next numbers on."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="publishers")
+        self._thread.start()
+
     def close(self) -> None:
         self._stop.set()
         if self._thread.is_alive():
@@ -117,9 +123,9 @@ class Publishers:
         return Published(payloads, frozenset().union(*(client.acknowledged for client in self._clients)))
 
     def _run(self) -> None:
-        started = time.monotonic()
+        started, already = time.monotonic(), self.count
         while not self._stop.wait(_BURST_S) and self.count < self._at_most:
-            due = int((time.monotonic() - started) * self._rate)
+            due = already + int((time.monotonic() - started) * self._rate)
             while self.count < min(due, self._at_most) and all(client.may_publish for client in self._clients):
                 self._publish(self._rng.randrange(len(self._devices)))
 

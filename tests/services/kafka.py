@@ -1,4 +1,4 @@
-"""A real Kafka broker as a process: KRaft, one node, from the jars that Maven copies to a cache folder.
+"""A real Kafka node as a process: KRaft, alone or one of several, from the jars that Maven copies to a cache folder.
 
 `python -m tests.services.kafka` fills that folder and prints its name.
 """
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -30,8 +31,8 @@ _DAYS = 2
 
 _PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},SSL://127.0.0.1:{ssl_port},{controller_listener}{listener}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},SSL://127.0.0.1:{ssl_port}{advertised}
 inter.broker.listener.name=PLAINTEXT
@@ -119,18 +120,23 @@ def keep_in_cache(made: Path, kept: Path) -> None:
 class KafkaProcess(Server):
     """One Kafka node on loopback. Its topics survive `restart` and `kill`, not `close`."""
 
-    def __init__(self, proxy_port: int | None = None) -> None:
+    def __init__(
+        self, proxy_port: int | None = None, *, node: int = 1, controllers: Sequence[int] = (), more: str = ""
+    ) -> None:
         """With `proxy_port` there is a second listener, `behind_proxy`: its clients are told to connect to that port.
 
-        Raises `ServiceUnavailable` where Kafka cannot be had (see `kafka_jars`).
+        `node` is its number in a cluster whose nodes, from 1 on, have these ports for their controllers; `more` are
+        further properties. Raises `ServiceUnavailable` where Kafka cannot be had (see `kafka_jars`).
         """
         self._java = ["java", *_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{kafka_jars()}/*"]
         folder = temporary_folder("kafka")
         self._properties = folder / "server.properties"
         command: list[str | Path] = [*self._java, "kafka.Kafka", self._properties]
-        port = free_port()
-        super().__init__("kafka", command, port=port, ready=self._serves, folder=folder, start_timeout_s=60)
-        self.behind_proxy, sasl_port, ssl_port, controller = (free_port() for _ in range(4))
+        port, wait_s = free_port(), 60.0 * max(len(controllers), 1)
+        super().__init__("kafka", command, port=port, ready=self._serves, folder=folder, start_timeout_s=wait_s)
+        self.behind_proxy, sasl_port, ssl_port, alone = (free_port() for _ in range(4))
+        controllers = controllers or [alone]
+        self.node, controller = node, controllers[node - 1]
         self.sasl_servers = f"{self.host}:{sasl_port}"
         """As `bootstrap_servers`, for those who say who they are: SASL/PLAIN as `SASL_USER`."""
         self.ssl_servers = f"{self.host}:{ssl_port}"
@@ -141,7 +147,8 @@ class KafkaProcess(Server):
             port=port,
             sasl_port=sasl_port,
             ssl_port=ssl_port,
-            controller=controller,
+            node=node,
+            voters=",".join(f"{number}@127.0.0.1:{port}" for number, port in enumerate(controllers, 1)),
             controller_listener=f"CONTROLLER://127.0.0.1:{controller}",
             folder=folder,
             listener=listener,
@@ -149,6 +156,7 @@ class KafkaProcess(Server):
             user=SASL_USER,
             password=SASL_PASSWORD,
         )
+        self._settings += more
 
     @property
     def bootstrap_servers(self) -> str:
