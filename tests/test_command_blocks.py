@@ -133,7 +133,7 @@ class Terminal:
 
     def run(self, command: str) -> None:
         """Run a command; fails the test unless it exits with 0."""
-        is_example = command.startswith("python examples/")
+        is_example = command.startswith(("python examples/", "python -m benchmarks.plan "))
         is_package = command.startswith("pip install ./")
         if is_package:
             pip = f"{sys.executable} -m pip install --no-index --no-build-isolation --no-deps --target {SITE}"
@@ -544,6 +544,10 @@ def test_exports(terminal: Callable[..., Terminal], postgres: str, monkeypatch: 
     (opened.folder / "password").write_text("secret")
     (opened.folder / "kafka.yaml").write_text(fenced(ROOT / "docs/exporting.md", {"yaml"})[0])
     assert load_kafka_config(opened.folder / "kafka.yaml").properties["sasl.password"] == "secret"
+
+
+def test_a_plan_on_paper(terminal: Callable[..., Terminal]) -> None:
+    terminal().run_all("docs/scale.md")
 
 
 @pytest.mark.slow
