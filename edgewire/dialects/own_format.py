@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from edgewire.config import Config
 from edgewire.dialects.base import (
@@ -57,6 +57,10 @@ _BUILT_IN_FIELDS: frozenset[str] = frozenset(
        "voltage_v", "current_a", "illuminance_lx", "co2_ppm", "relay_on", "firmware", "online"}
 )  # fmt: skip
 """The fields of the message contract, and what other makers' devices have beside."""
+
+
+class UnknownField(ValueError):
+    """Says that a name in a payload is that of no field."""
 
 
 def known_fields() -> frozenset[str]:
@@ -107,6 +111,10 @@ class OwnFormat(Config):
     payload: Any
     """A mapping, a list, or one field, where the payload is its bare value."""
     role: Literal["reading", "event"] = "reading"
+    own_fields: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], ...] = Field(
+        default=(), max_length=MAX_LEAVES
+    )
+    """Names in the payload that the message contract does not have, such as those of a kind of your own."""
     _pattern: TopicPattern = PrivateAttr()
     _fields: tuple[MappedField, ...] = PrivateAttr()
     _lists: ReadingLists | None = PrivateAttr(default=None)
@@ -119,7 +127,15 @@ class OwnFormat(Config):
             raise ValueError(str(error)) from None
         if fault := topic_fault(self.topic, is_published=False):
             raise ValueError(f"topic '{shown_topic(self.topic)}' {fault}")
-        self._fields = fields = mapped_fields(self.payload, self._pattern.names)
+        try:
+            fields = mapped_fields(self.payload, {*self._pattern.names, *self.own_fields})
+        except UnknownField as error:
+            raise ValueError(
+                f"{error}. What a kind of your own measures is named in own_fields, beside payload"
+            ) from None
+        self._fields = fields
+        if unused := {*self.own_fields}.difference(field.name for field in fields):
+            raise ValueError(f"own_fields: '{min(unused)}' stands nowhere in payload")
         if inner := [field for field in fields if field.each_at >= 0]:
             self._lists = ReadingLists((field.path, field.each_at) for field in inner)
             if any(field.name == "timestamp" for field in inner):
@@ -371,7 +387,8 @@ def _known(name: str, where: str, levels: set[str]) -> str:
     if has_unit and (not near or _DIGITS.sub("", name) in known):
         return name
     hint = f"did you mean '{near[0]}'?" if near else "nor does it end in a unit, as _c and _pct are."
-    raise ValueError(f"{where}: there is no field '{name}', {hint} A text that is meant as it stands is {{const: …}}")
+    said = f"{where}: there is no field '{name}', {hint} A text that is meant as it stands is {{const: …}}"
+    raise UnknownField(said)
 
 
 def _value(field: MappedField, value: Any) -> Value | Any:
