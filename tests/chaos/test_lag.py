@@ -33,4 +33,4 @@ def test_however_steadily_it_gets_on_there_is_an_end() -> None:
     drain = DrainLag(began=0.0)
     for second in range(int(AT_MOST_S) + 1):
         drain.record(1000 - second, float(second))
-    assert (drain.problem(AT_MOST_S) or "").startswith("slow, not stuck: not drained after 180 s, 820 left")
+    assert (drain.problem(AT_MOST_S) or "").startswith("slow, not stuck: not drained after 900 s, 100 left")
