@@ -60,7 +60,7 @@ def test_what_it_says_in_a_format_of_ones_own_is_read_where_its_fields_are_named
     [
         ([], "there is no field 'load'.* is named in own_fields, beside payload"),
         (["load", "running", "mode", "starts"], "own_fields: 'starts' stands nowhere in payload"),
-        (["Load"], "should match"),
+        (["Load"], r"own_fields\[0\]: should be a text"),
     ],
 )
 def test_names_that_are_none_are_refused(own_fields: list[str], said: str) -> None:
