@@ -114,7 +114,7 @@ async def publish_messages(broker: BrokerUrl, messages: list[tuple[bytes, bytes]
         moved.set()
 
     session = Session(SessionConfig(client_id="backlog"))
-    link = await connect_link(broker, session, on_events, on_writable=lambda _link: moved.set())
+    link = await connect_link(broker, session, on_events)
     for topic, payload in messages:
         while not session.window_free or not link.writable:
             moved.clear()

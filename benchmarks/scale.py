@@ -273,9 +273,12 @@ def _most_returns(options: argparse.Namespace, outage: Outage) -> float:
 
 
 def _is_storm(options: argparse.Namespace, outage: Outage, back: Comeback) -> bool:
-    """Whether more came back in a second than draws of independent devices bring."""
-    most = _most_returns(options, outage)
-    return back.peak > most + 5 * most**0.5
+    """Whether more came back in ten seconds than draws of independent devices bring.
+
+    In a single second there may be more where this machine has let the fleet wait for a processor before.
+    """
+    most = 10 * _most_returns(options, outage)
+    return max(back.by_ten_seconds, default=0) > 1.2 * most + 5 * most**0.5
 
 
 def _after_outage(

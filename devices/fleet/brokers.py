@@ -23,7 +23,7 @@ from devices.scenario.scenario import Scenario
 from edgewire.dialects.azure_iot import AzureIotOptions
 from edgewire.errors import ConfigError
 from edgewire.link import PLAIN_HANDSHAKE, BrokerUrl, Link, NoLocalPort, WebHandshake, connect_link
-from edgewire.link.connect import OnEvents, OnWritable
+from edgewire.link.connect import OnEvents
 from edgewire.mqtt import Session
 
 # 127.0.0.2 and up reach a broker on loopback as well as 127.0.0.1 does; so many of them carry half a million devices.
@@ -75,11 +75,9 @@ class BrokerPool:
         others = list(dict.fromkeys(self.urls))
         return others[(others.index(broker) + 1) % len(others)]
 
-    async def open_link(
-        self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
-    ) -> Link:
+    async def open_link(self, broker: BrokerUrl, session: Session, on_events: OnEvents) -> Link:
         """Connect a session; raises as `connect_link`, but `NoLocalPort` only when every address is used up."""
-        tls = self.identities.tls(session.config.client_id, broker) if broker.uses_tls else None
+        tls = self.identities.tls(session.client_id, broker) if broker.uses_tls else None
         addresses = self._local_addresses.get(broker)
         if addresses is None:  # one of the brokers refers its devices to it
             addresses = _LocalAddresses(_addresses(broker, self._source_addresses), 1)
@@ -91,7 +89,6 @@ class BrokerPool:
                     session,
                     on_events,
                     tls=tls,
-                    on_writable=on_writable,
                     local_addr=None if source is None else (source, 0),
                     own_timer=False,
                     alpn=self.identities.alpn(broker),

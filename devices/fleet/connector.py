@@ -70,12 +70,12 @@ class Connector:
             return
         if isinstance(client, DuplicateClient):
             with suppress(EdgefleetError):
-                await self._brokers.open_link(client.broker, client.session, client.on_events, client.flush_outbox)
+                await self._brokers.open_link(client.broker, client.session, client.on_events)
             return
         is_first = client.reconnects < 0
         began = self._clock.monotonic()
         try:
-            await self._brokers.open_link(client.broker, client.session, client.on_events, client.flush_outbox)
+            await self._brokers.open_link(client.broker, client.session, client.on_events)
         except EdgefleetError as error:
             # What the user must mend is worth a word to them; an outage shows in the counts.
             tell = log.warning if isinstance(error, ConfigError) else log.debug

@@ -6,6 +6,8 @@ what; nothing but connecting, sleeping and resetting changes the state, so that 
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from os.path import commonprefix
 from typing import Protocol
 
 from devices.firmware.firmware import Firmware
@@ -100,9 +102,9 @@ class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
     __slots__ = ("_batch_rules", "_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged",
-                 "_is_unanswered", "_lost_s", "_options", "_owner", "_renewal", "_slept",
+                 "_is_unanswered", "_lost_s", "_options", "_owner", "_renewal", "_slept", "_topic_ends", "_topic_stem",
                  "_unanswered_since_s", "_uniform", "broker", "changed_ms", "device", "firmware", "is_leaving",
-                 "is_retired", "link", "link_faults", "reconnects", "session", "speech", "state", "topics",
+                 "is_retired", "link", "link_faults", "reconnects", "session", "speech", "state",
                  "wire_format")  # fmt: skip
 
     def __init__(
@@ -134,8 +136,7 @@ class DeviceClient:
         """Whether it is taken out of the fleet: it hands in what it has, and no fault befalls it any more."""
         self.is_retired = False
         """Whether it is out of the fleet, and connects no more."""
-        self.topics = tuple(topic.encode() for topic in wire_format.topics(device))
-        """Where its messages go, by their addresses."""
+        self._topic_stem, self._topic_ends = stem_and_ends(wire_format.topics(device))
         self._options = wire_format.options
         rules = [one.batch for one in self._options or ()]
         # By address, where messages of one say several readings.
@@ -164,6 +165,15 @@ class DeviceClient:
         self._slept = False
         # When what it has logged in with is to be renewed; None where it is good for ever.
         self._renewal: LoginRenewal | None = None
+
+    @property
+    def topics(self) -> tuple[bytes, ...]:
+        """Return where its messages go, by their addresses."""
+        return tuple(self._topic_stem + end for end in self._topic_ends)
+
+    def topic(self, address: int) -> bytes:
+        """Return where its messages of one address go."""
+        return self._topic_stem + self._topic_ends[address]
 
     @property
     def needs_care(self) -> bool:
@@ -322,8 +332,8 @@ class DeviceClient:
 
     # -- publishing
 
-    def flush_outbox(self, link: Link | None = None) -> None:
-        """Publish what waits in the outbox, as far as the connection takes it. A link that is writable calls it too."""
+    def flush_outbox(self) -> None:
+        """Publish what waits in the outbox, as far as the connection takes it."""
         outbox = self.firmware.outbox
         while outbox and (window := self._free_window(outbox.peek().qos)):
             readings = self.firmware.pop_publishable(window, self._owner.monotonic_s())
@@ -526,7 +536,7 @@ class DeviceClient:
         self.broker = referred or self._home
 
     def on_events(self, link: Link, events: list[Event]) -> None:
-        """Handle what happened on the wire."""
+        """Handle what happened on the wire; nothing, where the connection takes more again."""
         # Readings of this boot and of earlier ones that the broker took, and all that it answered for.
         confirmed = earlier = answered = 0
         for event in events:
@@ -834,3 +844,18 @@ class DeviceClient:
 
     def _move(self, trigger: ClientTrigger) -> None:
         self.state = next_client_state(self.state, trigger)
+
+
+def stem_and_ends(topics: Sequence[str]) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return what the topics of a device begin with, which is its own, and how they end, which many have in common.
+
+    Kept whole they take 200 bytes of a device of the contract, so 75; to join the two takes 0.1 µs of a message.
+    """
+    encoded = [topic.encode() for topic in topics]
+    stem = commonprefix(encoded)  # noqa: RUF071 - characters it is
+    return stem or b"", _shared_ends(tuple(topic[len(stem) :] for topic in encoded))
+
+
+@lru_cache(maxsize=1024)
+def _shared_ends(ends: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return ends

@@ -152,7 +152,7 @@ def _recover(client: DeviceClient) -> None:
 def _duplicate_of(client: DeviceClient) -> DuplicateClient:
     """Return a client of the same name: the same credentials, and a session that is taken up where it was."""
     session = client.session
-    return DuplicateClient(client.device, Session(session.config, session.version), client.broker)
+    return DuplicateClient(client.device, Session(session.config, session.version, session.client_id), client.broker)
 
 
 FaultAction = Callable[[FaultTarget, DeviceClient, Any, FaultTransition], None]

@@ -87,9 +87,6 @@ class DuplicateClient:
             elif isinstance(event, ConnectionLost):
                 self._link = None
 
-    def flush_outbox(self, link: Link | None = None) -> None:
-        """Do nothing: it has nothing to say."""
-
     def leave(self) -> None:
         """End the connection, if the device has not already."""
         self._is_wanted = False

@@ -10,7 +10,7 @@ from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
 from devices.fleet.carrier_client import CarriedClient, CarrierClient
 from devices.fleet.client_state import ClientTrigger
-from devices.fleet.device_client import ClientOwner
+from devices.fleet.device_client import ClientOwner, stem_and_ends
 from devices.scenario.devices import Device
 from devices.timeline.formats import dialect_format
 from devices.timeline.gateway_format import GatewayFormat
@@ -70,7 +70,7 @@ class MemberClient(CarriedClient):
     def rename(self, name: str) -> None:
         """Be called by another name, from the next reading on."""
         dialect_format(self.wire_format).rename(self.device, name)
-        self.topics = tuple(topic.encode() for topic in self.wire_format.topics(self.device))
+        self._topic_stem, self._topic_ends = stem_and_ends(self.wire_format.topics(self.device))
         last_seq = self.firmware.counters.last_seq
         # What waits in the outbox has its topic already.
         self._renames += ((self.firmware.boot, 0 if last_seq is None else last_seq + 1, name),)
@@ -148,7 +148,7 @@ class GatewayClient(CarrierClient):
         if self._waiting:
             self.flush_outbox()
 
-    def flush_outbox(self, link: Link | None = None) -> None:
+    def flush_outbox(self) -> None:
         """Publish what waits in the outboxes of its devices, as far as the connection takes it."""
         if self.link is None:
             return

@@ -88,7 +88,7 @@ class PartClient(CarriedClient):
         """Publish a reading that has waited."""
         self._publish(reading)
 
-    def flush_outbox(self, link: Link | None = None) -> None:
+    def flush_outbox(self) -> None:
         """Let its device publish what waits."""
         self.host.flush_outbox()
 
@@ -170,7 +170,7 @@ class HostClient(CarrierClient):
         if self.firmware.outbox:
             self.flush_outbox()
 
-    def flush_outbox(self, link: Link | None = None) -> None:
+    def flush_outbox(self) -> None:
         """Publish what waits, whichever part it is of, as far as the connection takes it."""
         outbox = self.firmware.outbox
         while outbox and (window := self._free_window(self._highest_qos)):

@@ -250,13 +250,13 @@ class FleetPart:
         if self._taps and (tap := self._taps.get(position)) is not None:
             now_ms = self._owner.device_time_ms()
             text = join_readings([payload]) if READING_MARK in payload else payload
-            tap.messages.append(TappedMessage(now_ms, client.topics[address].decode(), text, client.firmware.boot, seq))
+            tap.messages.append(TappedMessage(now_ms, client.topic(address).decode(), text, client.firmware.boot, seq))
         if not payload:
             if seq != NO_SEQ:
                 client.lose_reading(seq, address)
             return
         client.handle_reading(
-            Reading(seq, client.topics[address], payload, client.device.qos, client.firmware.boot, address)
+            Reading(seq, client.topic(address), payload, client.device.qos, client.firmware.boot, address)
         )
         if self._acks.is_due() and client.is_online and client not in self._acks and client.publishes(address, seq):
             self._acks.start_sample(client, client.inflight, self._owner.monotonic_s())

@@ -1,6 +1,7 @@
 """Makes what a device introduces itself to the broker with: its session and its last will."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 from devices.firmware.firmware import Firmware
 from devices.scenario.devices import Device
@@ -8,6 +9,7 @@ from devices.scenario.scenario import Scenario
 from devices.timeline.wire_format import WireFormat
 from edgewire.errors import ConfigError
 from edgewire.mqtt import ServerLimits, Session, SessionConfig, Version, Will
+from edgewire.mqtt.codec import write_text
 from edgewire.mqtt.config import check_will
 from edgewire.mqtt.errors import PACKET_TOO_LARGE, Unsendable
 from edgewire.mqtt.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
@@ -39,6 +41,22 @@ def learned_limits(limits: ServerLimits, will: Will, code: int) -> ServerLimits:
     return limits
 
 
+@lru_cache(maxsize=8)
+def _config(keep_alive_s: int, session_expiry_s: int, username: str | None, password: bytes | None) -> SessionConfig:
+    """Return what devices ask of a broker; one object, of 200 bytes, for all that log in as nobody, or as the same."""
+    return SessionConfig(
+        client_id="",
+        clean_start=False,
+        keep_alive_s=keep_alive_s,
+        session_expiry_s=session_expiry_s,
+        # Devices publish and take the odd command: a small window and packet size keep tens of thousands cheap.
+        receive_maximum=8,
+        maximum_packet_size=64 * 1024,
+        username=username,
+        password=password,
+    )
+
+
 def create_session(
     device: Device,
     firmware: Firmware,
@@ -51,34 +69,21 @@ def create_session(
     """Return the session of a device that has not connected yet; `credentials` are user name and password.
 
     Without a `version`, as nobody has asked the broker, it begins with 5 and finds out; `limits` are what is known of
-    those of the broker. It has no will yet: that is written anew for each connection. Raises `ConfigError` where it
-    could not be sent.
+    those of the broker. It has no will yet: that is written anew for each connection. Raises `ConfigError` where
+    one of these could not be sent.
     """
     username, password = credentials
-    config = SessionConfig(
-        client_id=device.client_id,
-        clean_start=False,
-        keep_alive_s=scenario.keep_alive // 1000,
-        session_expiry_s=scenario.session_expiry // 1000,
-        # Devices publish and take the odd command: a small window and packet size keep tens of thousands cheap.
-        receive_maximum=8,
-        maximum_packet_size=64 * 1024,
-        username=username,
-        password=password,
-    )
-    will = last_will(device, firmware, wire_format)
-    if will is not None:
-        _require_sendable(will, device)
-    session = Session(config, version or Version.V5)
+    try:
+        config = _config(scenario.keep_alive // 1000, scenario.session_expiry // 1000, username, password)
+        write_text(device.client_id)
+        will = last_will(device, firmware, wire_format)
+        if will is not None:
+            check_will(will)
+    except (Unsendable, ConfigError) as error:
+        raise ConfigError(f"device '{device.device_id}': {error}") from None
+    session = Session(config, version or Version.V5, device.client_id)
     # The probe has asked: no device need wonder whether a slow broker does not speak its version.
     session.accepted = version is not None
     if limits is not None:
         session.assume_limits(limits)
     return session
-
-
-def _require_sendable(will: Will, device: Device) -> None:
-    try:
-        check_will(will)
-    except Unsendable as error:
-        raise ConfigError(f"device '{device.device_id}': {error}") from None

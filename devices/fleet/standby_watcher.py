@@ -125,9 +125,7 @@ class StandbyWatcher:
             while True:
                 self._ended.clear()
                 try:
-                    link = await self._brokers.open_link(
-                        self._broker, self._session, self._on_events, self._on_writable
-                    )
+                    link = await self._brokers.open_link(self._broker, self._session, self._on_events)
                 except EdgefleetError as error:
                     if not self.ready.is_set():
                         self._incidents.log_unwatched(str(error))
@@ -194,9 +192,6 @@ class StandbyWatcher:
                     self._ended.set()
                 case _:
                     pass
-        self._publish_pending()
-
-    def _on_writable(self, _link: Link) -> None:
         self._publish_pending()
 
     def _on_message(self, message: Message) -> None:

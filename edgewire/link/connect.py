@@ -18,7 +18,6 @@ from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
 from edgewire.tls import client_context, explain_tls
 
 OnEvents = Callable[[Link, list[Event]], None]
-OnWritable = Callable[[Link], None]
 
 SILENCE_S = 2.0
 """How long a broker may leave CONNECT unanswered before we ask whether it knows version 5."""
@@ -61,7 +60,6 @@ async def connect_link(
     *,
     tls: ssl.SSLContext | None = None,
     timeout_s: float = 10,
-    on_writable: OnWritable | None = None,
     local_addr: tuple[str, int] | None = None,
     own_timer: bool = True,
     web: WebHandshake = PLAIN_HANDSHAKE,
@@ -80,7 +78,7 @@ async def connect_link(
     gets `Connected`, and soon after `ConnectionLost`.
     """
     endpoint = _endpoint(broker, tls, local_addr, web=web, alpn=alpn)
-    attempt = _Attempt(broker, endpoint, session, on_events, on_writable, own_timer)
+    attempt = _Attempt(broker, endpoint, session, on_events, own_timer)
     try:
         return await attempt.run(timeout_s)
     except _Version5Refused:
@@ -146,14 +144,12 @@ class _Attempt:
         endpoint: Endpoint,
         session: Session,
         on_events: OnEvents,
-        on_writable: OnWritable | None,
         own_timer: bool,
     ) -> None:
         self._broker = broker
         self._endpoint = endpoint
         self._session = session
         self._on_events = on_events
-        self._on_writable = on_writable
         self._own_timer = own_timer
 
     async def run(self, timeout_s: float) -> Link:
@@ -162,7 +158,7 @@ class _Attempt:
         outcome: asyncio.Future[Event] = loop.create_future()
         handler = self._handshake_handler(outcome)
         is_open = False
-        link = Link(self._session, handler, monotonic, self._on_writable, own_timer=self._own_timer)
+        link = Link(self._session, handler, monotonic, own_timer=self._own_timer)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._broker.kind.connector.open_transport(self._endpoint, lambda: link)
@@ -184,7 +180,7 @@ class _Attempt:
                 ) from None
             if isinstance(error, TimeoutError):
                 raise ServiceUnavailable(
-                    f"broker {self._broker} did not answer client '{self._session.config.client_id}' within "
+                    f"broker {self._broker} did not answer client '{self._session.client_id}' within "
                     f"{timeout_s:g} s: is it an MQTT broker, and not overloaded?"
                 ) from None
             if isinstance(error, OSError):
@@ -195,7 +191,7 @@ class _Attempt:
         """Return what hears the events until CONNACK: it keeps a failed attempt from the owner."""
 
         def on_first_events(link: Link, events: list[Event]) -> None:
-            if outcome.done():
+            if outcome.done() or not events:
                 return
             outcome.set_result(events[0])
             if isinstance(events[0], Connected):
@@ -222,7 +218,7 @@ class _Attempt:
             if event.code in UNSUPPORTED_VERSION and self._session.version is Version.V5:
                 raise _Version5Refused
             raise BrokerRefused(
-                f"broker {self._broker} refused client '{self._session.config.client_id}': {event.reason}; "
+                f"broker {self._broker} refused client '{self._session.client_id}': {event.reason}; "
                 f"{advice('CONNACK', event.code)}",
                 event.code,
                 event.reason,

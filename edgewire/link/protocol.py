@@ -1,7 +1,7 @@
 """The one `asyncio.Protocol` that drives a `Session`, over whatever transport.
 
-Holds no MQTT rules: those are the session's. Flow control goes both ways: `writable` and `on_writable` tell a publisher
-when to stop, `pause_reading` lets a subscriber stop the server.
+Holds no MQTT rules: those are the session's. Flow control goes both ways: `writable` tells a publisher when to stop, a
+call of `on_events` without events when to go on, `pause_reading` lets a subscriber stop the server.
 """
 
 import asyncio
@@ -33,8 +33,9 @@ LINGER_S = 2.0
 class Link(asyncio.Protocol):
     """Drives one connection of a session, from CONNECT to its end.
 
-    `on_events` gets all that happens, last a `ConnectionLost`: exactly one for every connection, whoever ended it. From
-    `close` or `abort` on the link has let go of its session, which may be connected again at once.
+    `on_events` gets all that happens, last a `ConnectionLost`: exactly one for every connection, whoever ended it; an
+    empty list says that the transport takes more again. From `close` or `abort` on the link has let go of its session,
+    which may be connected again at once.
     """
 
     __slots__ = (
@@ -42,7 +43,6 @@ class Link(asyncio.Protocol):
         "_corked",
         "_drop_incoming",
         "_drop_outgoing",
-        "_on_writable",
         "_own_timer",
         "_reason",
         "_timer",
@@ -58,7 +58,6 @@ class Link(asyncio.Protocol):
         session: Session,
         on_events: Callable[["Link", list[Event]], None],
         clock: Callable[[], float] = monotonic,
-        on_writable: Callable[["Link"], None] | None = None,
         *,
         own_timer: bool = False,
     ) -> None:
@@ -67,7 +66,6 @@ class Link(asyncio.Protocol):
         self.connected = False
         self.writable = True
         self.on_events = on_events
-        self._on_writable = on_writable
         self._clock = clock
         self._own_timer = own_timer
         self._transport: asyncio.Transport | None = None
@@ -242,8 +240,7 @@ class Link(asyncio.Protocol):
         if self._reason is not None:
             return
         self.writable = True
-        if self._on_writable is not None:
-            self._on_writable(self)
+        self.on_events(self, [])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner `ConnectionLost`, once."""

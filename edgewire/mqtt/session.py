@@ -86,6 +86,7 @@ class Session:
         "_out",
         "_outbound",
         "accepted",
+        "client_id",
         "config",
         "limits",
         "state",
@@ -93,8 +94,10 @@ class Session:
         "will",
     )
 
-    def __init__(self, config: SessionConfig, version: Version = Version.V5) -> None:
+    def __init__(self, config: SessionConfig, version: Version = Version.V5, client_id: str = "") -> None:
+        """Connect as `client_id`, or as `config` says where it is empty: many sessions may have one config."""
         self.config = config
+        self.client_id = client_id or config.client_id
         self.version = version
         self.state = SessionState.IDLE
         self.limits = _UNKNOWN_LIMITS
@@ -119,7 +122,7 @@ class Session:
         """Queue CONNECT, as a transport is there. Raises `Unsendable` for settings that this version cannot carry."""
         state = next_state(self.state, Trigger.CONNECT)
         config = self.config
-        client_id = config.client_id or self.limits.assigned_client_id or ""
+        client_id = self.client_id or self.limits.assigned_client_id or ""
         self._out = [encode(config.connect_packet(self.version, client_id, self.will), self.version)]
         self.state = state
         self._epoch += 1
@@ -437,7 +440,7 @@ class Session:
         if packet.session_present and self.config.clean_start:
             raise ProtocolError("the server resumes a session that we asked it to forget")
         limits = server_limits(packet, self.config.keep_alive_s, self.config.session_expiry_s)
-        if self.version is Version.V5 and not (self.config.client_id or limits.assigned_client_id):
+        if self.version is Version.V5 and not (self.client_id or limits.assigned_client_id):
             if not self.limits.assigned_client_id:
                 raise ProtocolError("the server has not assigned the client identifier that we left to it")
             limits = replace(limits, assigned_client_id=self.limits.assigned_client_id)

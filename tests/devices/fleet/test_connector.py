@@ -29,8 +29,6 @@ class Device(SimpleNamespace):
     def on_events(self) -> None:
         self.reconnects += 1
 
-    def flush_outbox(self) -> None: ...
-
     def begin_connect(self) -> bool:
         return True
 
@@ -39,7 +37,7 @@ class Device(SimpleNamespace):
 
 
 def connector(error: Exception | None, recorder: IncidentRecorder | None = None) -> tuple[Connector, Ramp, list[int]]:
-    async def open_link(_broker: BrokerUrl, _session: None, on_events: Callable[[], None], _flush: object) -> None:
+    async def open_link(_broker: BrokerUrl, _session: None, on_events: Callable[[], None]) -> None:
         if error is not None:
             raise error
         on_events()

@@ -49,7 +49,7 @@ async def test_a_device_boots_and_obeys_as_a_whole_and_its_parts_measure_each_fo
         async def script(fleet: Fleet) -> None:
             steering = FleetSteering(fleet, loaded.seed)
             await eventually(lambda: len(observer.of("box-0002.gps", "telemetry")) > 2, "they measure")
-            assert {client.carrier.session.config.client_id for client in fleet.clients} == {"box-0001", "box-0002"}
+            assert {client.carrier.session.client_id for client in fleet.clients} == {"box-0001", "box-0002"}
             found = await steering.answer(FindDevices(selection=DeviceSelection(device_ids=("box-0001",))))
             assert [row["device_id"] for row in found.rows] == ["box-0001.bme280", "box-0001.gps"]
             observer.send_command(topic, {"id": "who", "action": "identify"})

@@ -104,9 +104,16 @@ async def test_manual_acknowledgements_are_sent_at_once() -> None:
 
 async def test_a_publisher_learns_when_to_stop_and_when_to_go_on() -> None:
     owner, went_on = Owner(), asyncio.Event()
+
+    def on_events(link: Link, events: list[Event]) -> None:
+        if events:
+            owner(link, events)
+        else:
+            went_on.set()
+
     async with broker() as server:
         session = Session(SessionConfig(client_id="c"))
-        connecting = asyncio.create_task(connect_link(server.url, session, owner, on_writable=lambda _: went_on.set()))
+        connecting = asyncio.create_task(connect_link(server.url, session, on_events))
         connection = await server.connection()
         await connection.accept()
         link = await connecting
