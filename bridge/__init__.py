@@ -8,6 +8,6 @@ In the order that data flows:
 `delivery` keeps order, retries and cursors, the same for every sink; `sinks` write to one kind of destination each;
 `loss_detection` finds what was lost before it reached us.
 `service` puts the parts together and `control` stops, reloads and drains them; `config` is the file with its keys;
-`admin` and `metrics` tell how it is, `tracing` exports spans, `check` tries a configuration out, and `failpoints` are
-where tests let it die. Only `service` imports from all of them.
+`admin` and `metrics` tell how it is, `operator` lets people change it, `tracing` exports spans, `check` tries a
+configuration out, and `failpoints` are where tests let it die. Only `service` imports from all of them.
 """

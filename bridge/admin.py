@@ -1,6 +1,6 @@
 """Answers what an operator and a monitoring system may ask a running bridge, over HTTP.
 
-What changes something is in `operator_api`.
+What changes something is in `operator`.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import BridgeMetrics
-from bridge.operator_api import SENTENCES, Handler, OperatedBridge, OperatorApi
+from bridge.operator.api import SENTENCES, Handler, OperatedBridge, OperatorApi
+from bridge.operator.openapi import describe_admin
 from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
@@ -29,6 +30,7 @@ _SENTENCES = {
     "/readyz": "200 while messages are received and kept safe, else 503; says why not, and which sinks wait.",
     "/metrics": "Metrics in the Prometheus text format.",
     "/ledger": "The books of every sink, counted from the spool.",
+    "/openapi.json": "All of this for programs, as OpenAPI.",
 }
 """Path -> what it is for, as `/` says it."""
 
@@ -78,6 +80,7 @@ class Admin:
             "/readyz": self._readyz,
             "/metrics": self._metrics_page,
             "/ledger": self._ledger,
+            "/openapi.json": self._openapi,
         }
         self.operator = OperatorApi(config, spool.path, bridge)
         self._listener: socket.socket | None = None
@@ -161,6 +164,9 @@ class Admin:
     async def _ledger(self, _: web.Request) -> web.Response:
         report = await asyncio.to_thread(read_spool_report, self._spool.path)
         return _json(report.document(self._clock.now_ms()))
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return _json(describe_admin(has_token=self.operator.has_token))
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         metrics, spool = self._metrics, self._spool

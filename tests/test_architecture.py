@@ -68,6 +68,7 @@ LAYERS = {
         "loss_detection",
         "tracing",
         "delivery",
+        "operator",
         "admin",
         "service",
     ],

@@ -43,6 +43,8 @@ PREFIX = "/v1/"
 MOST_NUMBERS = 1000
 MOST_LETTERS = 200
 """In one answer."""
+LARGEST_LIMIT = 10**18 - 1
+"""The largest number that a query may have."""
 PAYLOAD_SHOWN = 2000
 """Characters of a payload; `edgefleet bridge dead-letters show` has all of it."""
 
@@ -163,7 +165,13 @@ class OperatorApi:
         """Go on with another token."""
         token = None if config.token is None else config.token.get_secret_value()
         self._guard = RequestGuard(token, [config.host])
+        self._has_token = token is not None
         self._is_open = token is not None or is_loopback(config.host)
+
+    @property
+    def has_token(self) -> bool:
+        """Return whether it asks for a token."""
+        return self._has_token
 
     def routes(self) -> list[web.RouteDef]:
         """Return what is served."""
@@ -258,7 +266,7 @@ async def _read_object(request: web.Request) -> object:
 
 
 def _number(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 19 and int(text) > 0):
+    if not (text.isascii() and text.isdecimal() and len(text) < 19 and 0 < int(text) <= LARGEST_LIMIT):
         raise ConfigError(f"{name}: '{text[:100]}' is no number of 1 or more")
     return int(text)
 

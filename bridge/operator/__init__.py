@@ -1,0 +1,1 @@
+"""Lets an operator change the bridge at its admin port: `api` answers, `openapi` describes the port to programs."""
