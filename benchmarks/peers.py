@@ -24,8 +24,9 @@ from benchmarks.formats import FORMATS
 from benchmarks.sampling import Profile
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
+from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
-from edgewire.messages import Channel
+from edgewire.messages import CONTRACT
 
 PAYLOAD = b"x" * 125
 WINDOW = 10
@@ -180,6 +181,11 @@ async def run_spoken(name: str, host: str, port: int, counted: Counted, qos: int
     await run_edgefleet(host, port, counted, qos, said=FORMATS[name])
 
 
+async def run_kind(kind: str, host: str, port: int, counted: Counted, qos: int) -> None:
+    """As `run_edgefleet`, of another kind of device; of people counters, visits come beside their readings."""
+    await run_edgefleet(host, port, counted, qos, said={"kind": kind})
+
+
 async def run_edgefleet(
     host: str,
     port: int,
@@ -191,7 +197,7 @@ async def run_edgefleet(
     """A fleet of BME280s, each reading modelled, encoded, published and accounted for; `said` in some format."""
     group = {"kind": "bme280", "count": counted.connections, "qos": qos, "interval": "1s", **said}
     scenario = Scenario(devices=[group])
-    parts = Timeline(scenario, 0, in_dialects=True).wire_format(0).parts(Channel.TELEMETRY)
+    parts = Timeline(scenario, 0, in_dialects=True).wire_format(0).parts(KINDS[group["kind"]].channel)
     published = len(parts) / sum(part.is_numbered for part in parts)
     interval_ms = max(10, round(len(parts) * counted.connections / counted.rate * 1000))
     group["interval"] = f"{interval_ms}ms"
@@ -246,6 +252,7 @@ def report(counted: Counted, connect_s: float, used_s: float, **more: object) ->
 
 CLIENTS = {
     **{name: partial(run_spoken, name) for name in FORMATS},
+    **{kind: partial(run_kind, kind) for kind in CONTRACT},
     "edgefleet": run_edgefleet,
     "sampled": run_sampled,
     "gmqtt": run_gmqtt,
