@@ -75,6 +75,10 @@ class DeliveryQueue:
         self._resume = 0.0
         self._successes = 0  # writes that did something with a message while others waited
 
+    def __len__(self) -> int:
+        """Return how many messages wait for their first attempt."""
+        return len(self._ready)
+
     def enqueue(self, routed: RoutedEvent) -> None:
         """Add the next message."""
         self._ready.enqueue(routed)

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import inf
 
 from bridge.delivery.circuit_breaker import BreakerState, DestinationBreaker
 from bridge.delivery.queue import BatchOutcome, DeliveryQueue
@@ -46,6 +47,8 @@ class QueueWorker:
         self._rng = rng
         self._wake = asyncio.Event()
         self._writing_since: float | None = None
+        self._wrote_at = -inf
+        self._is_lingering = False
         self._has_probed = False
         """Whether the last write was the probe of an open breaker."""
         self._stopping = False
@@ -55,7 +58,8 @@ class QueueWorker:
     def enqueue(self, routed: RoutedEvent) -> None:
         """Add the next message."""
         self._queue.enqueue(routed)
-        self._wake.set()
+        if not self._is_lingering or len(self._queue) >= self._connection.sink.batch_messages:
+            self._wake.set()
 
     def retry_now(self) -> None:
         """Wait no longer: the destination may work again."""
@@ -86,11 +90,15 @@ class QueueWorker:
             queue_s, breaker_s = queue.wait_s(now), breaker.wait_s(now)
             if queue_s is None or breaker_s is None or queue_s > 0 or breaker_s > 0:
                 await self._sleep(None if queue_s is None or breaker_s is None else max(queue_s, breaker_s))
-                if queue_s is None and sink.linger_s:
-                    await asyncio.sleep(sink.linger_s)  # the first message is here: others may join it
                 continue
             if self._repeat_limit.is_reached:
                 await self._sleep(None)
+                continue
+            linger_s = self._wrote_at + sink.linger_s - now
+            if linger_s > 0 and len(queue) < sink.batch_messages:
+                self._is_lingering = True  # others may join
+                await self._sleep(linger_s)
+                self._is_lingering = False
                 continue
             closed = breaker.state is BreakerState.CLOSED
             if not closed and self._has_probed:
@@ -107,7 +115,7 @@ class QueueWorker:
                 self._destination.release_probe()
 
     async def _write(self, batch: list[RoutedEvent], *, probe: bool) -> None:
-        self._writing_since = self._clock.monotonic()
+        self._writing_since = self._wrote_at = self._clock.monotonic()
         now_ms = self._clock.now_ms()
         expired = [
             position

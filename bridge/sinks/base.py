@@ -82,7 +82,7 @@ class Sink(Protocol):
     batch_messages: int
     """The most messages in one `write`."""
     linger_s: float
-    """How long the first message of a batch waits for others."""
+    """How long after the one before a batch that is not full begins: what comes after a pause does not wait."""
     last_error: str | None
     """What the sink itself knows to be wrong while a write is waiting; None when all is well."""
 

@@ -5,8 +5,10 @@ which is taken apart, and what can be read only by what came before it. When the
 stops, and the broker queues what is published.
 """
 
+import asyncio
 from collections import deque
 from functools import partial
+from math import inf
 
 from bridge import failpoints
 from bridge.message.reading_splitter import ReadingSplitter
@@ -22,6 +24,16 @@ from edgewire.mqtt import Message
 
 _QUEUE_BEYOND_WINDOW = 10_000
 """Messages of QoS 0 that may wait for the spool; those of QoS 1 are bounded by the receive maximum."""
+
+_READ_EVERY_S = 0.005
+"""How often little is read: each time costs about as much as a message."""
+
+_OFTEN_S = 2 * _READ_EVERY_S
+"""What comes more seldom than this is read at once."""
+
+_LITTLE_MESSAGES = 100
+"""Where as many wait for their commit, they come in numbers by themselves."""
+
 log = logs.get("source")
 
 
@@ -44,6 +56,8 @@ class Receiver:
         self._metrics = metrics
         self._clock = clock
         self._reading_paused = False
+        self._read_at = -inf
+        self._to_flush: dict[Link, None] = {}
         self._uncommitted: deque[float] = deque()  # when each group that is not yet in the spool was received
 
     @property
@@ -82,6 +96,20 @@ class Receiver:
             self._metrics.redelivered.inc(redelivered)
             self._metrics.retained.inc(retained)
         self.apply_backpressure(link)
+        self._pace_reading(link)
+
+    def _pace_reading(self, link: Link) -> None:
+        """Read nothing for a moment where messages come one by one, and often: they wait for a commit either way."""
+        now, before = self._clock.monotonic(), self._read_at
+        self._read_at = now
+        is_often = now - before < _OFTEN_S
+        if is_often and self._spool.queued < _LITTLE_MESSAGES and not self._reading_paused:
+            link.pause_reading()
+            asyncio.get_running_loop().call_later(_READ_EVERY_S, self._read_on, link)
+
+    def _read_on(self, link: Link) -> None:
+        if not self._reading_paused:
+            link.resume_reading()
 
     def _acknowledge(self, link: Link, messages: list[Message]) -> None:
         """Tell the broker that the spool has these; it sends those of an earlier connection again."""
@@ -90,7 +118,15 @@ class Receiver:
         for message in messages:
             if message.qos:
                 acknowledge(message)
-        link.flush()
+        if not self._to_flush:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._to_flush[link] = None
+
+    def _flush(self) -> None:
+        """Send the acknowledgements of all groups of a commit in one write."""
+        for link in self._to_flush:
+            link.flush()
+        self._to_flush.clear()
         failpoints.acknowledged()
 
     def on_connected(self) -> None:

@@ -45,7 +45,7 @@ class FileSinkConfig(SinkConfig):
     """Of a line: the payload, or a CloudEvent with the payload in it."""
     batch_messages: PositiveInt = 2000
     linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 50
-    """How long the first message of a batch waits for others; there is one fsync a batch."""
+    """A batch that is not full begins this long after the one before; there is one fsync a batch."""
     max_bytes: Annotated[SizeBytes, Field(ge=1024)] = 100 << 20
     """A file is rotated before it grows larger,"""
     max_age: Annotated[DurationMs, Field(ge=1000)] | None = None

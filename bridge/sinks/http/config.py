@@ -118,8 +118,8 @@ class HttpSinkConfig(SinkConfig):
     batch_path: UrlPath = Template(BATCH_PATH)
     """Template; below `url`."""
     batch_messages: PositiveInt = 500
-    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 10
-    """How long the first message of a batch waits for others."""
+    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 20
+    """A batch that is not full begins this long after the one before, so a message waits at most so long for others."""
     parallel: PositiveInt | None = None
     """Requests at the same time to one destination, messages of one device always one after the other; 2 batches or 32
     single posts."""

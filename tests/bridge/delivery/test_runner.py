@@ -648,3 +648,18 @@ async def test_what_is_committed_before_a_runner_begins_waits_for_it(tmp_path: P
     stage.runner.stop()
     await running
     await stage.spool.close()
+
+
+async def test_a_batch_that_is_not_full_waits_for_others_only_soon_after_the_one_before(tmp_path: Path) -> None:
+    sink = MemorySink(batch=10)
+    sink.linger_s = 1000.0
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(spooled(1, "dev-0"))
+        await eventually(lambda: len(sink.got) == 1)
+        stage.receive(*messages(5)[1:])
+        await stage.spool.wait_idle()
+        await asyncio.sleep(0.05)
+        assert len(sink.got) == 1
+        stage.receive(*messages(14)[5:])
+        await eventually(lambda: len(sink.got) == 11)
+    assert [len(ids) for _, ids in sink.batches] == [1, 10]
