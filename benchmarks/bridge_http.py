@@ -38,7 +38,7 @@ _TICK_S = 0.001
 _WARM_S = 3.0
 _ARRIVED_S = 120.0
 _PAYLOAD = (
-    b'{"device_id":"d-%04d","timestamp":"2026-03-02T00:00:00.000Z","boot":1,"seq":%d,"sent_ms":%d,'
+    b'{"device_id":"d-%04d","timestamp":"2026-03-02T00:00:00.000Z","boot":1,"seq":%d,"number":%d,"sent_ms":%d,'
     b'"temperature_c":21.37,"humidity":46.2}'
 )
 
@@ -54,9 +54,9 @@ class Load:
     def message(self) -> tuple[bytes, bytes]:
         """The next one: topic and payload."""
         self.sent += 1
-        device = self.sent % _DEVICES
+        seq, device = divmod(self.sent, _DEVICES)
         topic = b"edge/default/bme280/d-%04d/telemetry" % device
-        return topic, _PAYLOAD % (device, self.sent, time.time_ns() // 1_000_000)
+        return topic, _PAYLOAD % (device, seq, self.sent, time.time_ns() // 1_000_000)
 
     def publish_backlog(self, count: int) -> None:
         """Publish as fast as the broker takes it."""

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 
-_MESSAGE = re.compile(rb'"seq":(\d+),"sent_ms":(\d+)')
+_MESSAGE = re.compile(rb'"number":(\d+),"sent_ms":(\d+)')
 
 
 class Taker(asyncio.Protocol):
@@ -45,9 +45,9 @@ class Taker(asyncio.Protocol):
 
     def _take(self, body: bytes) -> None:
         now_ms = time.time_ns() // 1_000_000
-        for seq, sent_ms in _MESSAGE.findall(body):
+        for text, sent_ms in _MESSAGE.findall(body):
             Taker.arrivals += 1
-            number = int(seq)
+            number = int(text)
             if number not in Taker.seen:
                 Taker.seen.add(number)
                 Taker.took_ms.append(now_ms - int(sent_ms))
