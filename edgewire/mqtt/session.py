@@ -108,7 +108,8 @@ class Session:
         self.accepted = False
         # Counts connections, so that a message of an earlier one is recognised.
         self._epoch = 0
-        self._out: list[bytes] = []
+        # What is to be sent; None, as for most clients at most times, takes 56 bytes less than an empty list.
+        self._out: list[bytes] | None = None
         self._frames = FrameReader(config.maximum_packet_size)
         self._keepalive = KeepAlive()
         self._outbound = OutboundQos()
@@ -151,22 +152,33 @@ class Session:
         """
         # It may follow CONNECT at once (3.1.4), so the will is also revoked while CONNACK is awaited.
         if self.state in (_CONNECTED, SessionState.CONNECTING) and (self.version is _V5 or not reason):
-            self._out.append(encode(Disconnect(reason), self.version))
+            self._queue(encode(Disconnect(reason), self.version))
         self.state = next_state(self.state, Trigger.CLOSE)
 
     def connection_lost(self) -> None:
         """Note that the transport is gone; publishes under way wait for the next `connect`."""
         self.state = next_state(self.state, Trigger.LOSE)
-        self._out.clear()
+        self._out = None
 
     def data_to_send(self) -> bytes:
         """Return what is queued, once; `b""` if nothing is."""
         out = self._out
-        if not out:
+        if out is None:
             return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        return data
+        self._out = None
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _queue(self, packet: bytes) -> None:
+        if self._out is None:
+            self._out = [packet]
+        else:
+            self._out.append(packet)
+
+    def _queued(self) -> list[bytes]:
+        """Return what is to be sent, for others to add to."""
+        if self._out is None:
+            self._out = []
+        return self._out
 
     @property
     def connects(self) -> int:
@@ -257,7 +269,7 @@ class Session:
             )
         if qos:
             outbound.add_publish(packet_id, packet, token)
-        self._out.append(packet)
+        self._queue(packet)
         self._keepalive.sent = now
         return packet_id
 
@@ -301,7 +313,7 @@ class Session:
         if len(encoded) > self.limits.maximum_packet_size:
             raise SubscribeRefused(f"the server takes no packet of {len(encoded)} bytes: subscribe in smaller groups")
         self._outbound.add_request(packet.packet_id, answer, count)
-        self._out.append(encoded)
+        self._queue(encoded)
         self._keepalive.sent = now
         return packet.packet_id
 
@@ -313,7 +325,7 @@ class Session:
         """
         if self.state is not _CONNECTED or self._inbound is None or not self._inbound.acknowledge(message):
             return False
-        self._out.extend(self._inbound.take_answers())
+        self._queued().extend(self._inbound.take_answers())
         return True
 
     def _require_connection(self) -> None:
@@ -351,11 +363,11 @@ class Session:
                     self._on_control(decode(first, body, self.version), events)
         except ProtocolError as error:
             if self.state is _CONNECTED and self.version is Version.V5:
-                self._out.append(encode(Disconnect(error.code), Version.V5))
+                self._queue(encode(Disconnect(error.code), Version.V5))
             self.state = next_state(self.state, Trigger.CLOSE)
             raise PeerFault(error, events) from None
         if self._outbound.waiting:
-            self._outbound.send_waiting(self._out)
+            self._outbound.send_waiting(self._queued())
         if self._out:
             self._keepalive.sent = now
         return events
@@ -366,7 +378,7 @@ class Session:
             topic = self._resolve_alias(topic, properties)
         message = Message(topic, payload, qos, retain, dup, packet_id, properties, self._epoch)
         if qos:
-            self._take_inbound().on_publish(message, events, self._out)
+            self._take_inbound().on_publish(message, events, self._queued())
         else:
             events.append(message)
 
@@ -399,9 +411,9 @@ class Session:
             case Puback(packet_id, code):
                 self._outbound.on_puback(packet_id, code, events)
             case Pubrec():
-                self._outbound.on_pubrec(packet, self.version, events, self._out)
+                self._outbound.on_pubrec(packet, self.version, events, self._queued())
             case Pubrel(packet_id):
-                self._take_inbound().on_pubrel(packet_id, self.version, self._out)
+                self._take_inbound().on_pubrel(packet_id, self.version, self._queued())
             case Pubcomp(packet_id):
                 self._outbound.on_pubcomp(packet_id, events)
             case Suback(packet_id, codes):
@@ -452,7 +464,7 @@ class Session:
         if not packet.session_present:
             self._forget_inbound()
         events.append(Connected(packet.session_present, said, limits))
-        self._outbound.on_connack(packet.session_present, limits, events, self._out)
+        self._outbound.on_connack(packet.session_present, limits, events, self._queued())
 
     def _on_disconnect(self, packet: Disconnect, events: list[Event]) -> None:
         if "session_expiry_interval" in packet.properties:
@@ -472,7 +484,7 @@ class Session:
             return []
         if not self._keepalive.overdue:
             self._keepalive.note_ping_sent(now)
-            self._out.append(PINGREQ)
+            self._queue(PINGREQ)
             return []
         missing = "PINGRESP" if self.state is _CONNECTED else "CONNACK"
         self.state = next_state(self.state, Trigger.CLOSE)
