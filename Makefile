@@ -53,7 +53,7 @@ test-chaos: .venv/.dev  ## a sample of make chaos, make power-loss, make exports
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m chaos $(PYTEST_ARGS)
 
-test-long: .venv/.dev  ## what takes long each and is like what make test has, three minutes
+test-long: .venv/.dev  ## what takes long each and is like what make test has, ten minutes
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(PYTEST) -n 3 -m long $(PYTEST_ARGS)
 
