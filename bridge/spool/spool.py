@@ -27,7 +27,7 @@ from edgewire.clock import Clock, SystemClock
 CURSOR_COMMIT_EVERY_S = 0.1
 """How long progress alone may wait for a commit. What a crash loses of it is delivered once more,"""
 
-CURSOR_COMMIT_MESSAGES = 1000
+CURSOR_COMMIT_MESSAGES = 500
 """so it does not wait when it is of this many messages of a sink."""
 
 _MAINTAIN_EVERY_S = 0.1
