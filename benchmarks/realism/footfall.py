@@ -48,7 +48,8 @@ def emulated_counts(seed: int, like: pd.DataFrame) -> pd.DataFrame:
     kept = beside.index.isin(beside.index[_is_holiday(beside.index)])
     settings = PeopleSettings(
         daily_customers=float(total.mean() / share),
-        daily_variation=float(np.log(beside[~kept]).std()),
+        # Single days that nobody came on make the spread of the logarithm more than that.
+        daily_variation=float(np.sqrt(np.log1p(_without_weekdays(total[~kept]).std() ** 2))),
         holiday_level=float(beside[kept].mean()),
         holidays=("12-25",),
     )

