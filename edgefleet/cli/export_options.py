@@ -142,7 +142,8 @@ class ExportOptions:
             "--jobs",
             envvar="EDGEFLEET_JOBS",
             metavar="N",
-            help="Write a data set of parts (kind=…/date=…/) to FOLDER/ or s3://…, in so many processes.",
+            help="Write a data set of parts (kind=…/date=…/) to FOLDER/ or s3://…, in so many processes; "
+            "without it s3:// has one a processor.",
             min=1,
             max=1024,
             show_default=False,

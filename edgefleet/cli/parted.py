@@ -133,7 +133,7 @@ def _make_all(
 
         cluster = join_cluster(None if options.ray == "auto" else options.ray, "warning", option="--ray")
     with cluster as joined:
-        make: Make = partial(make_parts, jobs=options.jobs or 1)
+        make: Make = partial(make_parts, jobs=options.jobs or os.cpu_count() or 1)
         if joined is not None:
             from edgefleet.launch.ray_parts import make_on_cluster
 

@@ -153,3 +153,23 @@ def test_what_was_killed_is_gone_on_with_and_exact(tmp_path: Path, end: signal.S
         if end is signal.SIGKILL:
             subprocess.run([*LONG, "--out", "other/", "--jobs", "1"], check=True, capture_output=True)
             assert contents(tmp_path / "set") == contents(tmp_path / "other")
+
+
+@pytest.mark.parametrize(("more", "jobs"), [((), 3), (("--jobs", "1"), 1)])
+def test_a_store_has_a_process_for_each_processor_unless_told(
+    more: tuple[str, ...], jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def made_by_nobody(*_: object, jobs: int) -> list[object]:
+        asked.append(jobs)
+        return []
+
+    monkeypatch.setattr("edgefleet.cli.parted.make_parts", made_by_nobody)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    with running_s3("lake") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        for name, value in ENVIRONMENT.items():
+            monkeypatch.setenv(name, value)
+        CliRunner().invoke(app, ["generate", "s.yaml", *SPAN, "--format", "csv", "--out", "s3://lake/x/", *more])
+    assert asked == [jobs]
