@@ -22,6 +22,24 @@ _MADE_WITHIN_S, _ANSWERED_WITHIN_S = 300, 90
 
 
 @cache
+def folder_with(*requirements: str) -> Path:
+    """Return a folder with packages alone, as `name==version`; skips the running test where pip cannot get them."""
+    kept = cache_folder() / "judges" / "-".join(requirements).replace("==", "-")
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            made = Path(folder) / "packages"
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+            done = subprocess.run(
+                [*command, "--target", made, *requirements], capture_output=True, text=True, timeout=_MADE_WITHIN_S
+            )
+            if done.returncode != 0:
+                unavailable(f"pip cannot get {' and '.join(requirements)}: {done.stderr.strip()[-500:]}")
+            keep_in_cache(made, kept)
+    return kept
+
+
+@cache
 def python_with(requirement: str) -> Path:
     """Return a Python that has a package: `name==version`; skips the running test where pip cannot get it."""
     kept = cache_folder() / "judges" / f"{requirement.replace('==', '-')}-{sys.version_info[0]}.{sys.version_info[1]}"
