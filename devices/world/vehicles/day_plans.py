@@ -29,6 +29,9 @@ _SPAN_MS = 2 * NEVER_MS
 _DRAWN_TOGETHER = 256
 """Vehicles: a day of one takes nearly as long to draw as those of so many."""
 
+_FEW = 8
+"""More than so many are drawn alone: those around them are many more, and in a process with a shard mostly others'."""
+
 _Draw = Callable[[Plan, int, Hashes, Ints, Ints, Ints, DayConditions | None], DrawnDays]
 _DRAWS: Mapping[VehicleUse, _Draw] = {
     "private": draw_private_days,
@@ -171,7 +174,7 @@ class DayPlans:
         missing = [number for number, key in enumerate(wanted) if key not in rows]
         if missing:
             at = first[missing]
-            if self._draws_ahead:
+            if self._draws_ahead and len(missing) <= _FEW:
                 new, where = self._with_neighbours(sites[at], vehicles[at], days[at])
             else:
                 new, where = [wanted[number] for number in missing], (sites[at], vehicles[at], days[at])
