@@ -10,7 +10,8 @@ import pytest
 
 from tests.judges.sdk import folder_with
 
-pytestmark = pytest.mark.long
+# The first one fetches packages.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(450)]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {

@@ -24,7 +24,8 @@ from tests.dialects.speaking import ask as asked
 from tests.judges.sdk import ask, command_of, without_ours
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.long
+# The first one fetches packages.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(450)]
 
 PYSPARKPLUG = "pysparkplug==0.6.1"
 MQTT_SPB_WRAPPER = "mqtt-spb-wrapper==2.1.2"
