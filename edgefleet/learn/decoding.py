@@ -32,7 +32,7 @@ def decode_captured(
     for message in mine:
         # Twice where it describes something: what stands before its description is read with it too.
         try:
-            decoder.decode(message.topic, message.payload, Arrival(message.at_ms, message.is_retained))
+            decoder.decode(message.topic, message.payload, _arrival(message))
         except DialectError:
             continue
     read: list[Read] = []

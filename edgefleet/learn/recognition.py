@@ -176,9 +176,8 @@ def _says_all(name: str, told: Sequence[Read]) -> bool:
     if name == "owntracks":
         return {"latitude", "longitude"} <= names
     if name == SPARKPLUG:
-        return bool(_metric_fields(names)) and any(
-            _is_number(one) for found in readings for _, one in _values_of(found)
-        )
+        fields = _metric_fields(names)
+        return any(value in fields and _is_number(one) for found in readings for value, one in _values_of(found))
     if name == "esphome":
         numbers = all(not isinstance(value, str | bool) for found in readings for _, value in _values_of(found))
         topics = [one.heard.topic.split("/") for one in told if one.found.role is MessageRole.READING]
@@ -201,8 +200,10 @@ def _says_all(name: str, told: Sequence[Read]) -> bool:
 
 
 def _take(group: SeenGroup, name: str, device: str, told: Sequence[Read], unused: UnusedMessages) -> None:
-    fields = _metric_fields(_names_of(told)) if name == SPARKPLUG else {}
-    needed = fields.keys() if fields else _SAID_BY[name][0] if name in _SAID_BY else None
+    needed: Collection[str] | None = _SAID_BY[name][0] if name in _SAID_BY else None
+    fields: Mapping[str, str] = {}
+    if name == SPARKPLUG:
+        needed = fields = _metric_fields(_names_of(told))
     for heard, found in told:
         if found.role not in _SAYING:
             _set_aside(name, [Read(heard, found)], unused)

@@ -5,7 +5,6 @@ import random
 import re
 import secrets
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,9 @@ from edgefleet.embedded import MosquittoProcess
 from tests.chaos.bridge import BridgeUnderTest
 from tests.chaos.publishers import Publishers, topics
 from tests.chaos.records import lines_in
+from tests.chaos.unforgiving import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.services, pytest.mark.e2e, pytest.mark.timeout(300)]
-
-_PATIENCE_S = 90.0
 
 
 class Scene:
@@ -60,13 +58,6 @@ class Scene:
     def close(self) -> None:
         self.publishers.close()
         self.bridge.kill_quietly()
-
-
-def until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {_PATIENCE_S:g} s: {what()}"
-        time.sleep(0.1)
 
 
 @pytest.fixture

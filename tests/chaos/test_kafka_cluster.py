@@ -3,7 +3,6 @@
 import random
 import secrets
 import signal
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from edgewire.errors import ServiceUnavailable
 from tests.chaos.bridge import BridgeUnderTest
 from tests.chaos.publishers import Publishers, topics
 from tests.chaos.records import Arrival, TopicReader
+from tests.chaos.unforgiving import until
 from tests.services.fixtures import unavailable
 from tests.services.kafka_cluster import KafkaCluster
 
@@ -64,12 +64,14 @@ class Scene:
     def publish(self, more: int) -> None:
         """Wait until so many more are published."""
         least = self.publishers.count + more
-        until(lambda: self.publishers.count >= least, lambda: self.publishers.count)
+        until(lambda: self.publishers.count >= least, lambda: self.publishers.count, _PATIENCE_S)
 
     def finish(self) -> None:
         """Publish no more, and wait until nothing is pending."""
         self.publishers.finish(at_least=0, timeout_s=60)
-        until(lambda: self.bridge.pending() == 0, lambda: (self.bridge.pending(), self.bridge.last_words()))
+        until(
+            lambda: self.bridge.pending() == 0, lambda: (self.bridge.pending(), self.bridge.last_words()), _PATIENCE_S
+        )
 
     def arrivals(self) -> list[Arrival]:
         """What is in the topic, or was in those of the same name before."""
@@ -98,13 +100,6 @@ class Scene:
             reader.close()
 
 
-def until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {_PATIENCE_S:g} s: {what()}"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def scene(mosquitto_factory: Callable[..., MosquittoProcess], cluster: KafkaCluster, tmp_path: Path) -> Iterator[Scene]:
     scene = Scene(mosquitto_factory(), cluster, tmp_path)
@@ -119,11 +114,11 @@ def test_the_leader_is_killed_and_another_node_takes_its_place(scene: Scene) -> 
     first = scene.cluster.leader(scene.topic)
     first.kill()
     scene.publish(600)
-    until(lambda: scene.bridge.pending() == 0 or scene.publishers.count > 3000, scene.bridge.last_words)
+    until(lambda: scene.bridge.pending() == 0 or scene.publishers.count > 3000, scene.bridge.last_words, _PATIENCE_S)
     assert scene.cluster.leader(scene.topic) is not first
     scene.finish()
     first.start()
-    until(lambda: scene.cluster.in_step(scene.topic) == 3, lambda: scene.cluster.in_step(scene.topic))
+    until(lambda: scene.cluster.in_step(scene.topic) == 3, lambda: scene.cluster.in_step(scene.topic), _PATIENCE_S)
     scene.check()
 
 
@@ -158,11 +153,11 @@ def test_a_topic_that_is_deleted_is_named_and_waited_for(scene: Scene) -> None:
     before = len(scene.arrivals())
     assert before >= 200
     scene.cluster.delete_topic(scene.topic)
-    until(lambda: scene.topic not in scene.cluster.topics(), scene.cluster.topics)
+    until(lambda: scene.topic not in scene.cluster.topics(), scene.cluster.topics, _PATIENCE_S)
     scene.publishers.resume()
     scene.publish(200)
     scene.publishers.finish(at_least=0, timeout_s=60)
-    until(lambda: f"Kafka topic '{scene.topic}'" in scene.bridge.words(), scene.bridge.last_words)
+    until(lambda: f"Kafka topic '{scene.topic}'" in scene.bridge.words(), scene.bridge.last_words, _PATIENCE_S)
     assert (scene.bridge.pending() or 0) >= 200
     scene.cluster.create_topic(scene.topic, PARTITIONS)
     scene.readers.append(TopicReader(scene.cluster.bootstrap_servers, [scene.topic], PARTITIONS))

@@ -5,7 +5,7 @@ import secrets
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edgefleet.embedded import MosquittoProcess
 from tests.chaos.bridge import BridgeUnderTest
 from tests.chaos.publishers import KINDS, Publishers
 from tests.chaos.records import Arrival, lines_in
-from tests.waiting import until
+from tests.chaos.unforgiving import until
 
 pytestmark = [pytest.mark.long, pytest.mark.services, pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -56,19 +56,23 @@ class Group:
 
     def publish(self, more: int) -> None:
         least = self.publishers.count + more
-        until(lambda: self.publishers.count >= least, "publishing")
+        until(lambda: self.publishers.count >= least, lambda: self.publishers.count)
 
     def lines(self) -> list[list[Arrival]]:
         return [lines_in(member.folder / "files") for member in self.members]
+
+    def _missing(self, must: Set[str]) -> Set[str]:
+        """Return what of it is in no file."""
+        return must - {line.id for lines in self.lines() for line in lines}
 
     def finish(self) -> None:
         """Nothing that was acknowledged is missing, and the books of each member balance."""
         self.publishers.finish(at_least=0, timeout_s=60)
         must = self.publishers.published().acknowledged
-        until(lambda: must <= {line.id for lines in self.lines() for line in lines}, "everything that was acknowledged")
+        until(lambda: not self._missing(must), lambda: sorted(self._missing(must))[:5])
         for member, lines in zip(self.members, self.lines(), strict=True):
             if member.running:
-                until(lambda member=member: member.pending() == 0, "nothing pending")
+                until(lambda member=member: member.pending() == 0, member.last_words)
                 assert member.stop() == 0
             (books,) = member.ledger()["sinks"]
             assert books["balanced"]

@@ -28,7 +28,6 @@ _SPAN_MS = 2 * NEVER_MS
 """Longer than any day."""
 _DRAWN_TOGETHER = 256
 """Vehicles: a day of one takes nearly as long to draw as those of so many."""
-
 _FEW = 8
 """More than so many are drawn alone: those around them are many more, and in a process with a shard mostly others'."""
 

@@ -120,3 +120,16 @@ def test_devices_of_azure_iot_with_the_bag_that_all_have(tmp_path: Path, bag: st
     _, scenario = learned(tmp_path, regular(3, topic, lambda _, values: values))
     (group,) = scenario["devices"]
     assert group.get("dialect") == ("azure-iot" if is_dialect else None)
+
+
+def test_a_node_whose_only_number_is_of_a_person_is_not_learned_of(tmp_path: Path) -> None:
+    rows = [
+        (BEGIN_MS + at * 1000, "spBv1.0/plant/NDATA/n1", write_payload(
+            BEGIN_MS + at * 1000, at % 256,
+            [write_metric("owner phone", SparkplugType.DOUBLE, at + 0.5, timestamp=BEGIN_MS + at * 1000)],
+        ))
+        for at in range(READINGS)
+    ]  # fmt: skip
+    report, scenario = learned(tmp_path, rows, regular(2, "plant/p{n}7/state", lambda _, values: values))
+    assert [group.get("dialect") for group in scenario["devices"]] == [None]
+    assert report["used"] + sum(report["unused"].values()) == report["messages"] == 3 * READINGS
