@@ -89,10 +89,12 @@ def lines_in(folder: Path) -> int:
 
 
 def change(chain: Chain, device: str, values: dict[str, Any] | None) -> None:
-    """Alter one reading of a device in the store, or take it out."""
+    """Alter one reading of a device in the store, or take it out: one that is there once, not what came twice."""
     with sqlite3.connect(chain.store, timeout=10) as store:
         row, payload = store.execute(
-            "SELECT rowid, payload FROM messages WHERE device_id = ? ORDER BY rowid LIMIT 1 OFFSET 3", (device,)
+            "SELECT min(rowid), payload FROM messages WHERE device_id = ? "
+            "GROUP BY payload HAVING count(*) = 1 ORDER BY 1 LIMIT 1 OFFSET 3",
+            (device,),
         ).fetchone()
         if values is None:
             store.execute("DELETE FROM messages WHERE rowid = ?", (row,))
