@@ -203,8 +203,10 @@ class _Attempt:
     async def _check_version(self, outcome: asyncio.Future[Event], timeout_s: float) -> None:
         """Raise `_Version5Refused` if CONNECT was answered with silence or hanging up, and a probe says why."""
         await asyncio.wait({outcome}, timeout=min(SILENCE_S, timeout_s / 3))
-        if outcome.done() and not isinstance(outcome.result(), ConnectionLost):
-            return
+        if outcome.done():
+            event = outcome.result()
+            if not isinstance(event, ConnectionLost) or isinstance(event.error, ssl.SSLError):
+                return
         try:
             version = await _probe(self._broker, replace(self._endpoint, local_addr=None), timeout_s)
         except ServiceUnavailable:
@@ -225,6 +227,9 @@ class _Attempt:
                 event.server_reference,
             )
         if isinstance(event, ConnectionLost):
+            # With TLS 1.3 a broker tells what it thinks of our certificate once the handshake is done for us.
+            if isinstance(event.error, ssl.SSLError):
+                raise _unreachable(self._broker, event.error)
             sentence = f"broker {self._broker} did not accept CONNECT: {event.reason}"
             if event.is_unexplained:
                 tls = "; if the port is for TLS, write mqtts://" if self._broker.scheme == "mqtt" else ""

@@ -250,7 +250,7 @@ class Link(asyncio.Protocol):
         self._detach(f"the connection broke: {exc}" if exc else "the server closed the connection")
         self._cancel_timer()
         self._transport = None
-        self.on_events(self, [ConnectionLost(self._reason or "", is_unexplained)])
+        self.on_events(self, [ConnectionLost(self._reason or "", is_unexplained, exc)])
 
     # -- inside
 

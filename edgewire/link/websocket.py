@@ -5,6 +5,7 @@ on as it comes, however long the frame is said to be, and takes no more memory t
 """
 
 import asyncio
+import ssl
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -103,7 +104,8 @@ class _WebSocketStream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             said = "it ended the connection instead of answering the WebSocket handshake"
-            self._refuse(HandshakeRefused(said, "is it a listener for WebSockets, and this the right port?"))
+            refused = HandshakeRefused(said, "is it a listener for WebSockets, and this the right port?")
+            self._refuse(exc if isinstance(exc, ssl.SSLError) else refused)
         if self._upper is not None:
             self._upper.connection_lost(self._end or exc)
 
@@ -157,7 +159,7 @@ class _WebSocketStream(asyncio.Protocol):
         self._upper.connection_made(transport)
         self._receive_frames()
 
-    def _refuse(self, error: HandshakeRefused) -> None:
+    def _refuse(self, error: HandshakeRefused | ssl.SSLError) -> None:
         if not self.opened.done():
             self.opened.set_exception(error)
         if self._lower is not None:

@@ -86,6 +86,8 @@ class ConnectionLost(NamedTuple):
     reason: str
     is_unexplained: bool = False
     """Whether the server or the network ended it without a word."""
+    error: Exception | None = None
+    """What the transport ended with, if it said so."""
 
 
 Event = (
