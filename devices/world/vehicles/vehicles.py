@@ -18,6 +18,9 @@ _SURELY_S = 1.0
 """After the end of a trip everything has come to rest, however sums were rounded."""
 _KEPT, _MOST_KEPT = 8192, 200_000
 """Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
+_WATCHED_APART = 4_096
+"""Of more vehicles the trips that cameras look at are not kept among those of the units in this process: most are of
+other shards, and who passed is kept anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class Vehicles:
         self._answer = _Answer((_NOTHING,) * 3, -1, (_NOTHING, _NOTHING, np.empty(0)))
         self.first_trip = planner.schedule.number_in_2000
         """The number of a trip in 2000, from which on they are told to users."""
-        self.passage_log = PassageLog(planner.schedule, cache, vehicles)
+        watched = cache if count <= _WATCHED_APART else TripCache(planner, 0)
+        self.passage_log = PassageLog(planner.schedule, watched, vehicles)
         """Who passed where."""
 
     def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:

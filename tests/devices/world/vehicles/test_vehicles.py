@@ -300,6 +300,35 @@ def test_rash_drivers_are_few_and_some_trips_are_hurried() -> None:
     assert hurried.mean() == pytest.approx(0.1, abs=0.02)
 
 
+def test_for_a_camera_no_trip_is_planned_that_is_not_driven_before_its_hour_ends() -> None:
+    fleet, _, planner = with_small_cache(World.build(9, SITES, dict.fromkeys(range(500), "a"), version=1), 100)
+    hour = MONDAY_MS // HOUR_MS + 8
+    passed = fleet.passages(0, 3, 50.0, hour)
+    vehicles, sites = np.arange(500), np.zeros(500, dtype=np.int64)
+    driven = 0
+    for own in (hour - 1, hour):
+        hours = np.full(500, own)
+        drives = planner.schedule.drives(sites, vehicles, hours)
+        driven += int((drives & (planner.schedule.begins_ms(sites, vehicles, hours) < (hour + 1) * HOUR_MS)).sum())
+    assert len(passed.time_ms) > 0
+    assert planner.planned == driven < 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", [1, 2])
+def test_who_passed_is_the_same_beside_thousands_of_others(version: int) -> None:
+    few, many = (World.build(9, SITES, dict.fromkeys(range(count), "a"), version=version) for count in (300, 4500))
+    hour, seen = MONDAY_MS // HOUR_MS + 8, 0
+    for road in (0, 21, 42):
+        alone, among = (components(world).vehicles.passages(0, road, 60.0, hour) for world in (few, many))
+        its = np.flatnonzero(among.vehicle < 300)
+        seen += len(its)
+        assert len(among.time_ms) > len(its)
+        for name in ("time_ms", "vehicle", "speed_ms", "forward"):
+            assert np.array_equal(getattr(among, name)[its], getattr(alone, name))
+    assert seen > 0
+
+
 def test_who_passed_is_found_once_an_hour_and_forgotten_some_hours_later() -> None:
     fleet = components(World.build(9, SITES, FLEET)).vehicles
     hour = MONDAY_MS // HOUR_MS + 8
