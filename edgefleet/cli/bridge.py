@@ -68,12 +68,14 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
 def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None:
     """Run a bridge, and do what signals ask of it."""
     import asyncio
+    import gc
     import signal
     import sys
 
     from bridge import service
     from bridge.control import ControlSignals
     from edgefleet.cli.signals import run_async, until_signal
+    from edgefleet.launch.process_tuning import tuned_process
 
     async def serve(stop: asyncio.Event) -> None:
         signals = ControlSignals(stop, lambda: load_bridge(config))
@@ -85,10 +87,11 @@ def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None
             signals.drain.set()
         await service.run_bridge(loaded, stop, signals=signals)
 
-    # The writer thread gives up the GIL at every statement; at the default of 5 ms a busy event loop would keep it
-    # from a commit for tens of milliseconds.
-    sys.setswitchinterval(0.0005)
-    run_async(until_signal(serve))
+    # The writer thread gives up the GIL at every statement; untuned, a busy event loop would keep it from a commit for
+    # tens of milliseconds, and the collector, which looks at every object that there is, would keep both.
+    with tuned_process():
+        gc.freeze()
+        run_async(until_signal(serve))
 
 
 @app.command("check")

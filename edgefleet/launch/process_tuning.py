@@ -1,4 +1,4 @@
-"""Lets a process open many files and pause seldom while it runs a shard, and puts its settings back afterwards."""
+"""Lets a process open many files and pause seldom while it runs a shard or a bridge; its settings are put back then."""
 
 import ctypes
 import gc
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from edgewire.os_support import open_files_limit, set_open_files_limit
 
-# A thread that computes readings gives way to the one that sends them after so long.
+# So long a thread computes before it gives way: readings to their sending, an event loop to the writer of a spool.
 SWITCH_S = 0.0005
 GC_THRESHOLDS = (50_000, 20, 50)
 # Of mallopt(3): from this size on, memory is mapped, so it goes back to the system when it is freed. glibc raises its
