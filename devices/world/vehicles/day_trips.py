@@ -1,5 +1,7 @@
 """The trips of vehicles that are driven as people do: by the plans of their days, without jolts, within reason."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, normal, uniform
@@ -10,7 +12,7 @@ from devices.world.vehicles.day_plans import DayPlans
 from devices.world.vehicles.drivers import Drivers
 from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.smooth_profile import PEAK, SmoothProfile
-from devices.world.vehicles.trips import RouteBatch, TripPlanner, corner_m, curvature
+from devices.world.vehicles.trips import RouteBatch, TripPlanner, corner_m, curvature, total
 from devices.world.vehicles.working_days import DUTIES
 from devices.world.weather import Atmosphere
 from devices.world.world import VEHICLE_USES, SiteArrays, World
@@ -34,6 +36,8 @@ _HARD_MS2, _HARD_EXCESS_MS2, _HARDEST_MS2 = 2.76, 0.55, 7.5
 _SHARP_MS2, _SHARP_EXCESS_MS2, _SHARPEST_MS2 = 3.45, 0.18, 3.98
 _RASH_CHANCE = 0.03
 _STRAIGHT_RAD = 0.15
+# In a jam a late driver gets on faster than the others: so many tries, each by a little more than is just enough.
+_HASTES, _MORE_HASTE = 12, 1.02
 _HALT_S = np.array([DUTIES[use].halt_s if use in DUTIES else (0.0, 0.0) for use in VEHICLE_USES])
 # The speed swings while cruising: by 5 % on an empty road, by 30 % where traffic moves in waves.
 _SWING, _WAVES, _WAVES_FROM, _SWING_S = 0.05, 0.6, 0.15, (12.0, 34.0)
@@ -86,6 +90,28 @@ class DayTripPlanner(TripPlanner):
         """Return no delay: the times of trips begin with their departures; and what time there is till the next."""
         return np.zeros(len(sites)), self._plans.available_s(sites, vehicles, hours)
 
+    def _in_haste(
+        self, route: RouteBatch, hurry: Floats, profile: SpeedProfile, available_s: Floats
+    ) -> tuple[RouteBatch, SpeedProfile, Floats]:
+        """Return routes, rides and how long these take (s), with those hastened that would be late: few, in jams.
+
+        Speeds are raised up to those of a free road, so that bends and brakings are none but those of all drivers.
+        """
+        driving_s = route.driving_s(profile)
+        for _ in range(_HASTES):
+            lateness = total(driving_s) / available_s
+            rows = np.flatnonzero(lateness > 1)
+            if not len(rows):
+                break
+            haste = route.haste.copy()
+            haste[rows] *= _MORE_HASTE * lateness[rows]
+            route = replace(route, haste=haste)
+            some = route.take(rows)
+            hastened = self._speed_profile(some, hurry[rows])[0]
+            profile = profile.replaced(rows, hastened)
+            driving_s[rows] = some.driving_s(hastened)
+        return route, profile, driving_s
+
     def _speed_profile(self, route: RouteBatch, hurry: Floats) -> tuple[SpeedProfile, Floats, Floats]:
         """Tell how each link is driven, how long is waited at its end, and by how much the vehicle turns there."""
         sites, vehicles, links, halts = route.sites, route.vehicles, route.links, route.halts
@@ -98,7 +124,7 @@ class DayTripPlanner(TripPlanner):
         moment = _MOMENT * np.clip(normal(extend(bits, 1)), -_MOMENT_ENDS, _MOMENT_ENDS)
         usual = np.clip(temper - 1, *_TEMPER_ENDS) + moment
         spread = _SPREAD[kind] * (1 - density)
-        speed = np.minimum(speed, _FREE_MS[kind])
+        speed = np.minimum(speed * route.haste[:, None], _FREE_MS[kind])
         wished = np.maximum(speed * (1 + spread * np.minimum(usual + hurry, _FASTEST)), 2.5)
         # Who is not in a hurry yet enters the next link no faster for that he will be.
         shy = np.minimum(hurry, np.concatenate([hurry[:, :1], hurry[:, :-1]], axis=1))
@@ -109,9 +135,11 @@ class DayTripPlanner(TripPlanner):
         bend = np.abs(turn)
         corner = corner_m(kind)
         sideways = _drawn(_CORNERING_MS2, _COMFORTABLE_CORNER_MS2, extend(bits, 9))
+        # What is hardly a bend nobody slows down for, unless it were felt.
+        sideways = np.where(bend < _STRAIGHT_RAD, _COMFORTABLE_CORNER_MS2, sideways)
         sharp = np.minimum(_SHARP_MS2 - _SHARP_EXCESS_MS2 * np.log1p(-uniform(extend(bits, 11))), _SHARPEST_MS2)
         sideways = np.where(uniform(extend(bits, 10)) < rash, sharp, sideways)
-        turning = np.where(bend < _STRAIGHT_RAD, np.inf, np.sqrt(sideways / np.maximum(curvature(bend, corner), 1e-9)))
+        turning = np.sqrt(sideways / np.maximum(curvature(bend, corner), 1e-9))
         leave = np.minimum(np.minimum(wished, following), turning)
         town = np.isin(plan.link_to(links), TOWN_NODES)
         red = town & (uniform(extend(bits, 2)) < _RED_CHANCE * (0.8 + density))

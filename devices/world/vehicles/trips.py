@@ -67,9 +67,16 @@ class RouteBatch:
     halts: Flags
     """Where the vehicle stops for a while at the end of a link."""
     valid: Flags
+    haste: Floats
+    """By how much faster than the others a vehicle gets on that would be late: 1 or more."""
 
     def take(self, rows: Ints) -> "RouteBatch":
+        """Return some of the routes."""
         return RouteBatch(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def driving_s(self, profile: SpeedProfile) -> Floats:
+        """Return how long each link takes to drive; 0 after the last."""
+        return np.where(self.valid, profile.duration_s, 0.0)
 
 
 class TripPlanner:
@@ -110,14 +117,17 @@ class TripPlanner:
         links = np.where(valid, links, np.where(links[:, :1] >= 0, links[:, :1], 0))
         last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)))
         halts = (stops & valid) | last
-        route = RouteBatch(sites, vehicles, hours, bits, links, halts, valid)
+        route = RouteBatch(sites, vehicles, hours, bits, links, halts, valid, np.ones(len(sites)))
         hurry = np.where(self.drivers.in_hurry(sites, vehicles, hours), _HURRY, 0.0)
         profile, wait_s, turn = self._speed_profile(route, hurry[:, None])
         depart, available_s = self._departures(sites, vehicles, hours, bits)
-        wait_s, pace = _in_time(profile, wait_s, valid, available_s)
-        profile = profile.sped_up(pace)
+        route, profile, driving_s = self._in_haste(route, hurry[:, None], profile, available_s)
+        wait_s, pace = _in_time(driving_s, wait_s, available_s)
+        if (pace > 1).any():
+            profile = profile.sped_up(pace)
+            driving_s = route.driving_s(profile)
         depart = np.where(drives, depart, NEVER_S)
-        spent = np.where(valid, profile.duration_s + wait_s, 0.0)
+        spent = driving_s + np.where(valid, wait_s, 0.0)
         begin = np.concatenate([np.zeros((len(sites), 1)), np.cumsum(spent, axis=1)], axis=1)
         if self._speed_boost is not None:
             profile, begin = self._in_burst(self._speed_boost, route, hurry, pace, depart, begin, profile)
@@ -131,6 +141,12 @@ class TripPlanner:
         """Return departures after the beginning of the trips' times (s), and how long the trips may take."""
         depart = _between(_DEPART_S, extend(bits, 1))
         return depart, _LATEST_S - depart
+
+    def _in_haste(
+        self, route: RouteBatch, _hurry: Floats, profile: SpeedProfile, _available_s: Floats
+    ) -> tuple[RouteBatch, SpeedProfile, Floats]:
+        """Return routes, rides and how long these take (s); here nobody who is late gains time by himself."""
+        return route, profile, route.driving_s(profile)
 
     def _in_burst(
         self,
@@ -232,15 +248,20 @@ class TripPlanner:
         return hash_bits(self._seed, stream, self._site_arrays.keys[sites], *counters)
 
 
-def _in_time(profile: SpeedProfile, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Floats, Floats]:
+def _in_time(driving_s: Floats, wait_s: Floats, available_s: Floats) -> tuple[Floats, Floats]:
     """Return waits and factors of speed with which trips end before the next may begin.
 
     Who would be late waits less, and if need be drives faster.
     """
-    driving = np.where(valid, profile.duration_s, 0.0).sum(axis=1)
-    waiting = np.maximum(wait_s.sum(axis=1), 1e-9)
+    driving = total(driving_s)
+    waiting = np.maximum(total(wait_s), 1e-9)
     wait_s = wait_s * np.clip((available_s - driving) / waiting, 0, 1)[:, None]
     return wait_s, np.maximum(driving / available_s, 1.0)[:, None]
+
+
+def total(each: Floats) -> Floats:
+    """Return the sum of each row; added up from the left, so that it is the same however wide the row is padded."""
+    return np.asarray(np.cumsum(each, axis=1)[:, -1])
 
 
 def corner_m(kind: Ints) -> Floats:
