@@ -2,7 +2,8 @@
 
 Devices that connect for the first time keep to the ramp. One that has lost its connection comes back when its own
 firmware says so, as it does in the field, where nobody spreads reconnections but the devices themselves: neither the
-ramp nor the number of handshakes under way holds it back.
+ramp nor the number of handshakes under way holds it back. But a fleet that had no processor for a while has not waited
+meanwhile: all whose time had come would come at once, which devices of their own do not.
 """
 
 import asyncio
@@ -27,6 +28,9 @@ LEAST_PER_S = 1.0
 CONCURRENT_CONNECTS = 96
 # Of a process that shares its brokers with many others.
 LEAST_CONNECTS = 4
+
+STEP_S = 0.25
+"""So much of any wait passes at once, at the most, and so much of the ramp is made up for."""
 
 Connectable = DeviceClient | DuplicateClient
 
@@ -74,6 +78,24 @@ class Ramp:
             self._slowed_since = None
 
 
+class WaitingTime:
+    """Tells the time that waits are measured by: it stands still while the process does.
+
+    Whoever reads it reads it often: what has passed since the last time beyond `STEP_S` is taken for a stop.
+    """
+
+    def __init__(self, now: float) -> None:
+        """Begin with the time that others call `now`, in seconds."""
+        self._last = now
+        self._stood = 0.0
+
+    def read(self, now: float) -> float:
+        """Return the time, by what it is for others; both in seconds."""
+        self._stood += max(0.0, now - self._last - STEP_S)
+        self._last = now
+        return now - self._stood
+
+
 class ConnectQueue:
     """Holds two queues of devices that want a connection, ordered by when they may ask for one.
 
@@ -91,26 +113,26 @@ class ConnectQueue:
         self._changed = asyncio.Event()
         self._free = max(LEAST_CONNECTS, round(CONCURRENT_CONNECTS * brokers))
         self._next_turn = 0.0
+        self._time: WaitingTime | None = None
 
     def enqueue_connect(self, client: Connectable, delay_s: float = 0, *, again: bool = False) -> None:
         """Connect this client after `delay_s` at the earliest; with `again`, not held back by the ramp."""
-        due = asyncio.get_running_loop().time() + delay_s
+        due = self._now() + delay_s
         heapq.heappush(self._again if again else self._first, (due, next(self._tie), client))
         self._changed.set()
 
     async def run_queue(self) -> None:
         """Let clients connect until cancelled."""
-        loop = asyncio.get_running_loop()
-        self._next_turn = loop.time()
+        self._next_turn = self._now()
         async with asyncio.TaskGroup() as connects:
             while True:
                 self._changed.clear()
                 queue, moment = self._next()
-                wait_s = moment - loop.time()
+                wait_s = moment - self._now()
                 if wait_s > 0:
                     # Someone with an earlier turn may come meanwhile.
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(None if queue is None else wait_s):
+                        async with asyncio.timeout(None if queue is None else min(wait_s, STEP_S / 2)):
                             await self._changed.wait()
                     continue
                 assert queue is not None
@@ -119,8 +141,14 @@ class ConnectQueue:
                 if queue is self._first:
                     self._free -= 1
                     task.add_done_callback(self._release)
-                    # Falling behind is not made up for: a burst of handshakes is what the ramp is there to prevent.
-                    self._next_turn = max(self._next_turn + 1 / self._ramp.per_second, loop.time() - 0.05)
+                    # Falling far behind is not made up for: bursts of handshakes are what the ramp is to prevent.
+                    self._next_turn = max(self._next_turn + 1 / self._ramp.per_second, self._now() - STEP_S)
+
+    def _now(self) -> float:
+        now = asyncio.get_running_loop().time()
+        if self._time is None:
+            self._time = WaitingTime(now)
+        return self._time.read(now)
 
     def _release(self, _: "asyncio.Task[None]") -> None:
         """Free the place of a first handshake that is over."""
