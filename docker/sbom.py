@@ -48,7 +48,7 @@ _CLASSIFIERS = {
     "License :: OSI Approved :: MIT License": "MIT",
     "License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }
-_EXTRAS = re.compile(r'pip install .*"\.\[([\w,]+)\]"')
+_EXTRAS = re.compile(r"^ARG EXTRAS=([\w,]+)$", re.MULTILINE)
 
 
 def shipped_packages() -> set[str]:
@@ -56,7 +56,7 @@ def shipped_packages() -> set[str]:
 
     Raises `PackageNotFoundError` where one is not installed here.
     """
-    text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     found = _EXTRAS.search(text)
     assert found, "docker/Dockerfile installs no extras of this package"
     waiting = [("edgefleet", frozenset(found[1].split(",")))]

@@ -119,7 +119,7 @@ def test_secrets_are_made_once(stack: ComposeStack) -> None:
 def test_settings_of_the_environment_are_those_of_the_containers(stack: ComposeStack) -> None:
     name = "BRIDGE_HTTP__BATCH_MESSAGES"
     assert stack.run("exec", "-T", "bridge", "printenv", name).strip() == SETTINGS[name]
-    printed = ["exec", "-T", "bridge", "printenv", "BRIDGE_HTTP__URL"]
+    printed = ["exec", "-T", "bridge", "printenv", "bridge_http__url"]
     assert stack.run(*printed).strip() == "http://ingest:8000"
 
 

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from bridge.config import BridgeConfig
 from devices.scenario.scenario import Scenario
@@ -133,8 +135,12 @@ def test_the_image_is_built_from_every_file_that_the_package_includes() -> None:
 
 
 def environment(service: str) -> dict[str, str | None]:
-    found: dict[str, str | None] = SERVICES[service]["environment"]
-    return found
+    """What a service is given where nobody says anything else: of two lines with one name, the later one."""
+    found: dict[str, str | None] | list[str] = SERVICES[service]["environment"]
+    if isinstance(found, dict):
+        return found
+    parted = [re.sub(r"^\${\w+:\+NOT_}", "", line).partition("=") for line in found]
+    return {name.upper(): value if given else None for name, given, value in parted}
 
 
 OF_THE_CONTAINER = {
@@ -167,21 +173,67 @@ def test_every_setting_of_the_environment_reaches_its_service(service: str, name
     assert wanted - environment(service).keys() - OF_THE_CONTAINER.keys() == set()
 
 
+PLACES = {
+    "BRIDGE_BROKER": {"BRIDGE_MQTT__CA_FILE", "BRIDGE_MQTT__PASSWORD_FILE"},
+    "BRIDGE_HTTP__URL": {"BRIDGE_HTTP__TOKEN_FILE"},
+    "BRIDGE_KAFKA__BOOTSTRAP_SERVERS": {"BRIDGE_KAFKA__PROPERTIES_FILE"},
+}
+"""Where the bridge goes, and what of ours it shows there unless the user says another place."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_for_our_own_services_depends_on_the_place(place: str) -> None:
+    """How an engine reads it is told in test_rendering.py."""
+    lines = SERVICES["bridge"]["environment"]
+    ours = {line.split("}")[1].split("=")[0] for line in lines if line.startswith(f"${{{place}:+NOT_}}")}
+    assert ours == {place.lower(), *PLACES[place]}
+    # Of a place of the user's own they are still his to give.
+    assert {place, *PLACES[place]} <= set(lines)
+
+
 @pytest.mark.parametrize("service", ["secrets", "ingest", "bridge", "devices"])
 def test_a_setting_is_the_users_before_it_is_ours(service: str) -> None:
     known = {*OPTION_VARIABLES, *variable_names(BridgeConfig, "BRIDGE_"), *variable_names(Scenario, "EDGEFLEET_")}
     for name, value in environment(service).items():
         assert known & {name, name.removesuffix("_FILE")} or name in {"FLEET_SHARD", "FLEET_RUN_ID"}
         # What ours asks for and another one's does not can be taken away: `NAME=`.
-        assert value is None or re.match(rf"\${{{name}:?-", value) or name in OF_THE_CONTAINER
-    assert SERVICES["bridge"]["environment"]["BRIDGE_HTTP__URL"] == "${BRIDGE_HTTP__URL:-http://ingest:8000}"
+        assert value is None or re.match(rf"\${{{name}:?-", value) or name in OF_THE_CONTAINER or name in PLACES
 
 
 def test_the_image_has_what_its_commands_need() -> None:
     """Parquet, PostgreSQL and plots, passwords and certificates, spans: what documents show of an installed program."""
     text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    found = re.search(r'pip install .*?"?\.\[([\w,]+)\]"?$', text.replace("\\\n", " "), re.MULTILINE)
+    found = re.search(r"^ARG EXTRAS=([\w,]+)$", text, re.MULTILINE)
     assert found
     assert set(found[1].split(",")) == {"export", "kafka", "otel", "provision"} <= extras.keys()
     assert "edgefleet[postgres]" in extras["export"]
+
+
+def test_a_change_of_the_source_installs_no_package_again() -> None:
+    """What pip installs of others is before the source in the Dockerfile, and made of files that no source is in."""
+    stages = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
+    packages, build, image = stages[1:]
+    copied = {file for line in re.findall(r"^COPY (.+) \S+$", packages, re.MULTILINE) for file in line.split()}
+    assert copied == {"pyproject.toml", "constraints.txt", "docker/requirements.py"}
+    assert "--constraint constraints.txt --requirement requirements.txt" in packages
+    assert "\nCOPY . .\n" in build
+    assert re.findall(r"^COPY (.+)$", image, re.MULTILINE) == ["--from=packages /opt/edgefleet /opt/edgefleet"]
+    assert all("--no-deps" in line for line in re.findall(r"pip (?:install|wheel) .*", build + image))
+
+
+@pytest.mark.parametrize("extras", [["export", "kafka", "otel", "provision"], ["demo"], ["delta", "schemas"]])
+def test_the_requirements_are_those_of_the_package(extras: list[str]) -> None:
+    """As its metadata says, which the build backend writes."""
+    script = [sys.executable, str(ROOT / "docker" / "requirements.py"), ",".join(extras)]
+    printed = subprocess.run(script, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert {one for line in printed.splitlines() if (one := wanted(line))} == {
+        one for line in distribution("edgefleet").requires or () if (one := wanted(line, *extras))
+    }
+
+
+def wanted(line: str, *extras: str) -> str | None:
+    """Return a requirement without its condition, None where it does not hold on this system."""
+    found = Requirement(line)
+    held = found.marker is None or any(found.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+    return f"{found.name}{sorted(found.extras)}{found.specifier}" if held else None
