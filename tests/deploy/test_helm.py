@@ -15,7 +15,7 @@ import yaml
 from bridge.config import BridgeConfig
 from devices.scenario.loading import load_scenario
 from edgewire.config import load_config
-from tests.deploy.test_kubernetes import KUSTOMIZATIONS, MANIFESTS, Manifest
+from tests.deploy.test_kubernetes import KUSTOMIZATIONS, MANIFESTS, Manifest, give_the_token
 from tests.services.fixtures import unavailable
 from tests.services.kafka import cache_folder
 
@@ -101,6 +101,7 @@ def test_the_files_are_those_of_the_kustomizations(
     rendered: list[Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "bridge-1")
+    give_the_token(tmp_path, monkeypatch)
     assert config_map(rendered, "mosquitto") + "\n" == (ROOT / "mosquitto" / "secured.conf").read_text(encoding="utf-8")
     assert (CHART / "files" / "mosquitto.conf").read_bytes() == (ROOT / "mosquitto" / "secured.conf").read_bytes()
     bridge = tmp_path / "bridge.yaml"
@@ -132,6 +133,27 @@ def test_values_reach_what_they_name() -> None:
     assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
 
 
+@pytest.mark.parametrize(
+    ("given", "http", "mounted"),
+    [
+        ((), {"url": "http://ingest:8000", "token_file": "/etc/edgefleet/ingest/ingest-token"}, True),
+        (("bridge.config.http.url=https://mine.example",), {"url": "https://mine.example"}, False),
+        (("bridge.config.http.token=mine",), {"url": "http://ingest:8000", "token": "mine"}, True),
+        (("ingest.enabled=false",), {"url": "http://ingest:8000"}, False),
+        (("bridge.config.http=null", "bridge.config.kafka.bootstrap_servers=kafka:9092"), None, False),
+    ],
+)
+def test_a_backend_of_ones_own_is_sent_no_token_of_ours(
+    given: tuple[str, ...], http: dict[str, str] | None, mounted: bool
+) -> None:
+    found = render(*(f"--set={one}" for one in given))
+    assert yaml.safe_load(config_map(found, "bridge")).get("http") == http
+    (bridge,) = [one for one in found if one["kind"] == "StatefulSet" and one["metadata"]["name"] == "bridge"]
+    volumes = bridge["spec"]["template"]["spec"]["volumes"]
+    secrets = [one["secret"]["secretName"] for one in volumes if "secret" in one]
+    assert secrets == [VALUES["secrets"]["bridge"], *([VALUES["secrets"]["ingest"]] if mounted else [])]
+
+
 def test_the_chain_stands_without_a_run_and_a_run_without_a_scenario_is_refused() -> None:
     kinds = [(one["kind"], one["metadata"]["name"]) for one in render()]
     assert ("Job", "fleet") not in kinds
@@ -149,7 +171,9 @@ def test_the_secrets_have_the_files_that_the_pods_read() -> None:
         for name, rest in re.findall(r"create secret generic (\S+)(.*)", text)
     }
     wanted = {
-        f"edgefleet-{one['name']}": {Path(file).name for file in [*one.get("files", []), *one.get("envs", [])]}
+        f"edgefleet-{one['name'].removeprefix('edgefleet-')}": {
+            Path(file).name for file in [*one.get("files", []), *one.get("envs", [])]
+        }
         for one in KUSTOMIZATIONS["chain"]["secretGenerator"]
     }
     assert made == wanted

@@ -46,6 +46,14 @@ def named(name: str, kind: str) -> Manifest:
     return next(one for one in MANIFESTS if one["kind"] == kind and one["metadata"].get("name") == name)
 
 
+def give_the_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the token of the ingest where this machine has a file, as a container has its mount."""
+    token = folder / "ingest-token"
+    token.write_text("sesame\n")
+    token.chmod(0o600)
+    monkeypatch.setenv("BRIDGE_HTTP__TOKEN_FILE", str(token))
+
+
 def invocation(command: list[str]) -> tuple[Any, Any]:
     """The command of ours that would run, its options parsed; raises where it has not all of them."""
     found: Any = typer.main.get_command(app)
@@ -183,7 +191,26 @@ def test_the_fleet_reaches_the_broker_and_keeps_its_record() -> None:
     assert PODS["fleet"]["terminationGracePeriodSeconds"] >= 30
 
 
-def test_the_bridge_has_a_name_and_a_spool_of_its_own_and_time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ingest", "bridge", "verify"])
+def test_who_posts_to_the_ingest_or_asks_it_has_its_token(name: str) -> None:
+    """By one Secret, mounted where each of them reads it."""
+    (volume,) = [one for one in PODS[name]["volumes"] if one.get("secret", {}).get("secretName") == "edgefleet-ingest"]
+    (mount,) = [one for one in CONTAINERS[name]["volumeMounts"] if one["name"] == volume["name"]]
+    (secret,) = [one for one in KUSTOMIZATIONS["chain"]["secretGenerator"] if one["name"] == "edgefleet-ingest"]
+    assert secret["options"] == {"disableNameSuffixHash": True}
+    place = f"{mount['mountPath']}/{Path(secret['files'][0]).name}"
+    if name == "bridge":
+        http = yaml.safe_load((FOLDER / "chain" / "bridge-config.yaml").read_text(encoding="utf-8"))["http"]
+        assert http == {"url": "http://ingest:8000", "token_file": place}
+    else:
+        (variable,) = CONTAINERS[name]["env"]
+        assert variable == {"name": "EDGEFLEET_INGEST_TOKEN_FILE", "value": place}
+
+
+def test_the_bridge_has_a_name_and_a_spool_of_its_own_and_time_to_drain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    give_the_token(tmp_path, monkeypatch)
     monkeypatch.setattr("socket.gethostname", lambda: "bridge-1")
     monkeypatch.setenv("BRIDGE_BROKER", "mqtts://edgefleet-bridge:secret@mosquitto:8884")
     loaded = config.load_config(FOLDER / "chain" / "bridge-config.yaml", BridgeConfig)
