@@ -14,6 +14,9 @@ _NO_TLS = ("wrong version number", "record layer failure", "unknown protocol", "
 _TOO_OLD = ("unsupported protocol", "protocol version")
 """What OpenSSL says of a peer that speaks no version which we do: before our answer, and in the peer's alert."""
 
+_OF_OURS = ("certificate", "unknown ca", "access denied", "handshake failure")
+"""Of which alerts it is the certificate of ours that a peer does not take, or misses."""
+
 OLDEST_VERSION = ssl.TLSVersion.TLSv1_2
 """What a peer has to speak at least: RFC 8996 ends all before it."""
 
@@ -134,14 +137,32 @@ def explain_tls(error: BaseException, ca_file: str, plain: str) -> str | None:
         return None
     if isinstance(found, ssl.SSLCertVerificationError):
         return _certificate(found.verify_message or str(found), ca_file)
-    reason = (getattr(found, "reason", None) or str(found)).replace("_", " ").lower()
+    reason = _reason(found)
     if any(sign in reason for sign in _NO_TLS):
         return f"it speaks no TLS at this port: write {plain} or the port that does"
     if any(sign in reason for sign in _TOO_OLD):
         return f"it speaks no TLS that is still safe ({reason}): have it speak TLS 1.2 or 1.3"
     if "alert" in reason or "certificate required" in reason:
-        return f"it ended the TLS handshake ({reason}): look at the certificate and key that are shown to it"
+        return _ended(reason)
     return f"the TLS handshake failed ({reason}): look at {ca_file}, and at the certificate and key"
+
+
+def explain_alert(error: BaseException) -> str | None:
+    """Return what a peer has said of the certificate that was shown to it, or was not; None for all else.
+
+    With TLS 1.3 it comes after the handshake, instead of an answer: the peer has looked at nothing that was sent to it.
+    """
+    found = _ssl_error(error)
+    said = _reason(found) if found is not None else ""
+    return _ended(said) if "alert" in said and any(sign in said for sign in _OF_OURS) else None
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
+
+
+def _ended(reason: str) -> str:
+    return f"it ended the TLS handshake ({reason}): look at the certificate and key that are shown to it"
 
 
 def _certificate(said: str, ca_file: str) -> str:

@@ -20,7 +20,7 @@ from bridge.sinks.http.response import Response, retry_after_s
 from edgewire.clock import Clock, iso_ms
 from edgewire.errors import ServiceUnavailable
 from edgewire.redact import KnownSecrets, show_url
-from edgewire.tls import RenewedContext, client_context, configured_context, explain_tls
+from edgewire.tls import RenewedContext, client_context, configured_context, explain_alert, explain_tls
 
 _METHOD_NOT_ALLOWED = 405
 
@@ -163,6 +163,8 @@ class HttpClient:
         except aiohttp.InvalidURL:
             return Rejected(f"{show_url(url)} is no URL that can be asked for")
         except aiohttp.ClientError as error:
+            if said := explain_alert(error):
+                return Retry(cause="tls", reason=f"{show_url(url)} cannot be reached: {said}", needs_operator=True)
             said = self._secrets.hide(_error_text(error))
             reason = f"{show_url(url)} cannot be reached: {said}{self.proxies.describe(url)}"
             sent = not isinstance(error, aiohttp.ClientConnectorError)
@@ -249,9 +251,8 @@ class HttpClient:
         except aiohttp.ClientSSLError as error:
             raise ServiceUnavailable(f"{show_url(url)} cannot be reached{where}: {self._tls_fault(error)}") from None
         except (aiohttp.ClientError, ValueError) as error:
-            raise ServiceUnavailable(
-                f"{show_url(url)} cannot be reached{where}: {self._secrets.hide(_error_text(error))}; look at http.url"
-            ) from None
+            said = explain_alert(error) or f"{self._secrets.hide(_error_text(error))}; look at http.url"
+            raise ServiceUnavailable(f"{show_url(url)} cannot be reached{where}: {said}") from None
 
 
 def _credentials(config: HttpSinkConfig) -> Iterator[str]:

@@ -17,7 +17,7 @@ from edgewire.errors import ServiceUnavailable
 from edgewire.http_answer import one_printable_line
 from edgewire.http_status import StatusClass, classify_status
 from edgewire.redact import KnownSecrets, show_url
-from edgewire.tls import RenewedContext, configured_context, explain_tls
+from edgewire.tls import RenewedContext, configured_context, explain_alert, explain_tls
 
 _MOST_BYTES = 4 << 20
 """Of an answer."""
@@ -128,6 +128,8 @@ class SchemaRegistry:
             why = explain_tls(error, "kafka.schema_registry.ca_file", "http://") or _text_of(error)
             return self._retry("tls", f"cannot be reached: {self._secrets.hide(why)}", needs_operator=True)
         except (aiohttp.ClientError, ValueError) as error:
+            if alert := explain_alert(error):
+                return self._retry("tls", f"cannot be reached: {alert}", needs_operator=True)
             where = self._proxies.describe(config.url)
             return self._retry("network", f"cannot be reached: {self._secrets.hide(_text_of(error))}{where}")
         try:

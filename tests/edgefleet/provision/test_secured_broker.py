@@ -17,7 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgefleet.provision import BRIDGE, OPERATOR
 from tests.edgefleet.provision.conftest import SecuredBroker, provisioned, secured
-from tests.old_tls import only_old
+from tests.tls_server import only_old
 
 pytestmark = pytest.mark.services
 

@@ -20,18 +20,18 @@ from edgewire.link import BrokerUrl, connect_link
 from edgewire.mqtt import Session, SessionConfig
 from edgewire.tls import client_context
 from tests.bridge.fakes import TABLE, routed
-from tests.old_tls import OldServer, old_server, only_old
+from tests.tls_server import TlsServer, old_server, only_old
 
 SAID = "have it speak TLS 1.2 or 1.3"
 
 
 @pytest.fixture
-def server(certificate: tuple[Path, Path]) -> Iterator[OldServer]:
+def server(certificate: tuple[Path, Path]) -> Iterator[TlsServer]:
     with old_server(*certificate) as running:
         yield running
 
 
-def test_the_server_of_these_tests_does_speak_tls_1_1(server: OldServer, certificate: tuple[Path, Path]) -> None:
+def test_the_server_of_these_tests_does_speak_tls_1_1(server: TlsServer, certificate: tuple[Path, Path]) -> None:
     context = only_old(ssl.create_default_context(cafile=certificate[0]))
     with (
         socket.create_connection(("127.0.0.1", server.port)) as connection,
@@ -42,7 +42,7 @@ def test_the_server_of_these_tests_does_speak_tls_1_1(server: OldServer, certifi
 
 
 def test_a_system_that_allows_old_versions_does_not_lower_ours(
-    server: OldServer, certificate: tuple[Path, Path]
+    server: TlsServer, certificate: tuple[Path, Path]
 ) -> None:
     context = client_context(certificate[0])
     # As a policy of the system would have it: nothing but the version is left to refuse the server.
@@ -64,7 +64,7 @@ def test_a_system_that_asks_for_more_than_we_do_keeps_it(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("scheme", ["mqtts", "wss"])
-async def test_a_broker(server: OldServer, certificate: tuple[Path, Path], scheme: str) -> None:
+async def test_a_broker(server: TlsServer, certificate: tuple[Path, Path], scheme: str) -> None:
     broker = BrokerUrl.parse(f"{scheme}://127.0.0.1:{server.port}")
     with pytest.raises(ServiceUnavailable, match=SAID):
         await connect_link(
@@ -77,7 +77,7 @@ async def test_a_broker(server: OldServer, certificate: tuple[Path, Path], schem
 
 
 @pytest.mark.parametrize("trusts", [True, False])
-async def test_what_the_bridge_posts_to(server: OldServer, certificate: tuple[Path, Path], trusts: bool) -> None:
+async def test_what_the_bridge_posts_to(server: TlsServer, certificate: tuple[Path, Path], trusts: bool) -> None:
     ca = {"ca_file": certificate[0]} if trusts else {}
     config = HttpSinkConfig(url=f"https://127.0.0.1:{server.port}", **ca)  # type: ignore[arg-type]
     sink = HttpSink(config, TABLE.targets_in("http"), "bridge-1")  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ async def test_what_the_bridge_posts_to(server: OldServer, certificate: tuple[Pa
     assert server.outcomes(2) == ([], 2)
 
 
-def test_where_an_export_goes(server: OldServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_an_export_goes(server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # what to go on with is kept there
     url = f"https://127.0.0.1:{server.port}/x"
     span = ["--from", "2026-03-01", "--records", "1"]
@@ -104,7 +104,7 @@ def test_where_an_export_goes(server: OldServer, tmp_path: Path, monkeypatch: py
     assert server.outcomes(1) == ([], 1)
 
 
-def test_a_run_that_is_steered(server: OldServer) -> None:
+def test_a_run_that_is_steered(server: TlsServer) -> None:
     client = JsonClient(
         f"https://127.0.0.1:{server.port}", None, what="run", name="control interface", advice="begin one"
     )
@@ -113,7 +113,7 @@ def test_a_run_that_is_steered(server: OldServer) -> None:
     assert server.outcomes(1) == ([], 1)
 
 
-async def test_kafka(server: OldServer, certificate: tuple[Path, Path]) -> None:
+async def test_kafka(server: TlsServer, certificate: tuple[Path, Path]) -> None:
     config = KafkaSinkConfig(
         bootstrap_servers=f"127.0.0.1:{server.port}",
         properties={"security.protocol": "SSL", "ssl.ca.location": str(certificate[0])},

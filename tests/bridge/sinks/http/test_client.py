@@ -13,9 +13,12 @@ from bridge.routing.table import RouteTable
 from bridge.sinks.base import Retry
 from bridge.sinks.http.config import HttpSinkConfig
 from bridge.sinks.http.sink import HttpSink
-from edgewire.errors import ConfigError
+from bridge.sinks.kafka.schema_registry import SchemaRegistry
+from bridge.sinks.kafka.value_config import SchemaRegistryConfig
+from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import TABLE, routed
 from tests.services.fixtures import require_program
+from tests.tls_server import tls_server
 
 
 def sink_of(url: str, table: RouteTable = TABLE, **settings: object) -> HttpSink:
@@ -74,6 +77,34 @@ async def test_a_server_may_ask_who_the_bridge_is(certificates: Path) -> None:
     assert "certificate" in why.reason
     await server.close()
     assert names == ["client"]
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_misses_a_certificate_is_heard(certificates: Path, newest: ssl.TLSVersion) -> None:
+    """With TLS 1.3 the alert comes once the handshake is over for the client, instead of a response."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = newest
+    with tls_server(context) as server:
+        url, said = f"https://127.0.0.1:{server.port}", "look at the certificate and key that are shown to it"
+        sink = sink_of(url, ca_file=certificates / "ca.pem")
+        await sink.connect()
+        why = (await sink.write("lane", [routed(1)]))[0]
+        with pytest.raises(ServiceUnavailable, match=said):
+            await sink.probe()
+        await sink.close()
+        assert isinstance(why, Retry)
+        assert (why.cause, why.needs_operator, why.maybe_taken) == ("tls", True, False)
+        assert said in why.reason
+        registry = SchemaRegistry(SchemaRegistryConfig(url=url, ca_file=certificates / "ca.pem"))
+        registry.open()
+        refused = await registry.latest("readings", serialized=False)
+        await registry.close()
+        assert isinstance(refused, Retry)
+        assert (refused.cause, refused.needs_operator) == ("registry_tls", True)
+        assert said in refused.reason
+        assert not server.spoken
 
 
 async def test_a_certificate_without_its_key_is_a_matter_of_configuration(certificates: Path) -> None:

@@ -1,4 +1,4 @@
-"""Peers that speak no TLS after 1.1, which RFC 8996 ended: what nothing of ours may speak with."""
+"""Servers that do not get through a handshake of TLS with everyone, and say so by an alert."""
 
 import socket
 import ssl
@@ -23,12 +23,11 @@ def only_old(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-class OldServer:
-    """Greets whoever gets through a handshake of TLS 1.1; `spoken` has the version of each."""
+class TlsServer:
+    """Greets whoever gets through a handshake; `spoken` has the version of each."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._context = only_old(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        self._context.load_cert_chain(certificate, key)
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.spoken: list[str | None] = []
@@ -44,13 +43,23 @@ class OldServer:
                 return
             connection.settimeout(WAIT_S)
             with connection:
+                # What was not read would take the alert with it as the connection is closed.
+                unread = connection.dup()
                 try:
+                    # Python 3.11 leaves a socket open whose peer has gone before it is wrapped.
+                    connection.getpeername()
                     with self._context.wrap_socket(connection, server_side=True) as tls:
                         self.spoken.append(tls.version())
                         with suppress(OSError):
                             tls.sendall(b"hello")
                 except OSError:
                     self.refused += 1
+                    with suppress(OSError):
+                        unread.shutdown(socket.SHUT_WR)
+                        while unread.recv(4096):
+                            pass
+                finally:
+                    unread.close()
 
     def outcomes(self, count: int) -> tuple[list[str | None], int]:
         """Return `spoken` and `refused` when so many handshakes have ended here too: a client may know it before."""
@@ -67,10 +76,19 @@ class OldServer:
 
 
 @contextmanager
-def old_server(certificate: Path, key: Path) -> Iterator[OldServer]:
-    """A server that speaks TLS 1.1 at most."""
-    server = OldServer(certificate, key)
+def tls_server(context: ssl.SSLContext) -> Iterator[TlsServer]:
+    """Run a server for as long as the context manager does."""
+    server = TlsServer(context)
     try:
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def old_server(certificate: Path, key: Path) -> Iterator[TlsServer]:
+    """Run a server that speaks TLS 1.1 at most, which RFC 8996 ended: what nothing of ours may speak with."""
+    context = only_old(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    context.load_cert_chain(certificate, key)
+    with tls_server(context) as server:
+        yield server
