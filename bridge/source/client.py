@@ -416,7 +416,8 @@ class MqttSource:
             self._on_session_lost(str(self._broker))
         old = self._session.version is Version.V311
         self._metrics.mqtt_version.set(self._session.version)
-        self._metrics.receive_window.set(_WINDOW_311 if old else self._config.mqtt.receive_maximum)
+        self._receiver.receive_maximum = _WINDOW_311 if old else self._config.mqtt.receive_maximum
+        self._metrics.receive_window.set(self._receiver.receive_maximum)
         if old:
             log.warning(OLD_VERSION)
         if self._state in _DRAINING:

@@ -25,7 +25,7 @@ from edgewire.mqtt import Message
 _QUEUE_BEYOND_WINDOW = 10_000
 """Messages of QoS 0 that may wait for the spool; those of QoS 1 are bounded by the receive maximum."""
 
-_READ_EVERY_S = 0.005
+_READ_EVERY_S = 0.01
 """How often little is read: each time costs about as much as a message."""
 
 _OFTEN_S = 2 * _READ_EVERY_S
@@ -33,6 +33,9 @@ _OFTEN_S = 2 * _READ_EVERY_S
 
 _LITTLE_MESSAGES = 100
 """Where as many wait for their commit, they come in numbers by themselves."""
+
+_LITTLE_OF_WINDOW = 1 / 4
+"""Or as much of what the broker sends before it has an acknowledgement: it must not wait for our pause."""
 
 log = logs.get("source")
 
@@ -103,7 +106,8 @@ class Receiver:
         now, before = self._clock.monotonic(), self._read_at
         self._read_at = now
         is_often = now - before < _OFTEN_S
-        if is_often and self._spool.queued < _LITTLE_MESSAGES and not self._reading_paused:
+        little = min(_LITTLE_MESSAGES, self.receive_maximum * _LITTLE_OF_WINDOW)
+        if is_often and self._spool.queued < little and not self._reading_paused:
             link.pause_reading()
             asyncio.get_running_loop().call_later(_READ_EVERY_S, self._read_on, link)
 
@@ -114,10 +118,7 @@ class Receiver:
     def _acknowledge(self, link: Link, messages: list[Message]) -> None:
         """Tell the broker that the spool has these; it sends those of an earlier connection again."""
         self._uncommitted.popleft()
-        acknowledge = link.session.ack
-        for message in messages:
-            if message.qos:
-                acknowledge(message)
+        link.session.ack_all(messages)
         if not self._to_flush:
             asyncio.get_running_loop().call_soon(self._flush)
         self._to_flush[link] = None

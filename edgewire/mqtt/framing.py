@@ -57,10 +57,15 @@ class FrameReader:
                 return
             length = data[pos + 1]
             if length > 127:
-                length, start = _long_length(data, pos)
-                if not start:
-                    self._keep(data, pos, end - pos + 1)
-                    return
+                # Most messages have a length of two bytes; the loop for the others takes several times as long.
+                if start < end and 0 < data[start] < 128:
+                    length = length & 127 | data[start] << 7
+                    start += 1
+                else:
+                    length, start = _long_length(data, pos)
+                    if not start:
+                        self._keep(data, pos, end - pos + 1)
+                        return
             stop = start + length
             if stop - pos > self._limit:
                 raise ProtocolError(

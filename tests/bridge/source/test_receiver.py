@@ -1,7 +1,7 @@
 """How the receiver reads: seldom where messages come one by one, and all acknowledgements of a commit in one write."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
@@ -55,9 +55,8 @@ class WatchedLink:
         self.acked = 0
         self.writes: list[int] = []
 
-    def ack(self, _: Message) -> bool:
-        self.acked += 1
-        return True
+    def ack_all(self, messages: Sequence[Message]) -> None:
+        self.acked += len(messages)
 
     def flush(self) -> None:
         self.writes.append(self.acked)
@@ -106,6 +105,14 @@ async def test_where_much_waits_for_its_commit_reading_goes_on() -> None:
     for _ in range(5):
         stage.receive(300)
         assert stage.link.is_read
+
+
+async def test_a_broker_with_a_small_window_does_not_wait_for_a_pause() -> None:
+    stage = Stage()
+    stage.receiver.receive_maximum = 20
+    stage.receive(2)
+    stage.receive(3)
+    assert stage.link.is_read, "it may wait for acknowledgements, and what follows them must be read at once"
 
 
 async def test_a_pause_for_a_full_spool_is_not_ended_early(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """Messages from the server: acknowledgement in receipt order, QoS 2 exactly once, our limits, topic aliases."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewire.mqtt import Message, ProtocolError, Version
 from edgewire.mqtt.packets import Disconnect, Puback, Pubcomp, Publish, Pubrec, Pubrel
@@ -64,6 +66,22 @@ def test_an_acknowledgement_counts_once() -> None:
     assert peer.sent() == []
     assert peer.session.ack(again)
     assert peer.sent() == [Puback(1)]
+
+
+@given(
+    qualities=st.lists(st.integers(0, 2), max_size=12),
+    turns=st.lists(st.lists(st.integers(0, 11), max_size=12), max_size=6),
+)
+def test_many_acknowledgements_at_once_are_as_many_alone(qualities: list[int], turns: list[list[int]]) -> None:
+    alone, together = opened(manual_ack=True), opened(manual_ack=True)
+    sent = [message(qos, number if qos else 0) for number, qos in enumerate(qualities, 1)]
+    theirs, ours = messages(alone.say(*sent)), messages(together.say(*sent))
+    for turn in [*turns, list(range(len(sent)))]:
+        positions = [position for position in turn if position < len(sent)]
+        for position in positions:
+            alone.session.ack(theirs[position])
+        together.session.ack_all([ours[position] for position in positions])
+        assert together.sent() == alone.sent()
 
 
 def test_qos_0_needs_no_acknowledgement() -> None:
