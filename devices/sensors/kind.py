@@ -64,6 +64,8 @@ class DeviceKind:
     and rounded up."""
     reading_s: float = 100e-6
     """Processor time to compute a reading."""
+    busy_from_h: int = 0
+    """From which local hour of a working day on there is much to see: before, vehicles are parked and shops closed."""
 
     @property
     def channel(self) -> Channel:

@@ -20,20 +20,18 @@ from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
 from devices.timeline.wall_time import PacedTime
 from edgefleet import __version__
-from edgefleet.cli.common import DEFAULT_FROM, parse_duration, parse_instant
+from edgefleet.cli.common import parse_duration
 from edgefleet.cli.destination import Destination, check_labels, check_outputs
 from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.outcome import ExportOutcome, stale_sentence, why_nothing
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.signals import StopFlag
+from edgefleet.cli.span import NO_END_MS
 from edgefleet.cli.targets import batch_target, checkpoint_file, export_target, part_suffix, stream_path
 from edgefleet.report.stream_report import Discard, StreamReport, banner
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.errors import ConfigError
 
-_NO_END_MS = 253_370_764_800_000
-"""9999-01-01: about what calendars are made for."""
-_HOUR_MS = 3_600_000
 _ROWS_LOOKED_AT = 2000
 """Of a stream at a pace, to see how often its devices speak by themselves."""
 _SINGLE_WINDOW_ROWS = 200
@@ -69,7 +67,7 @@ def export_span(
     if early := check_begin(scenario, timeline.start_ms, span):
         notes.append(early)
         span = replace(span, from_ms=timeline.start_ms)
-    is_open = span.records is not None and span.to_ms == _NO_END_MS
+    is_open = span.records is not None and span.to_ms == NO_END_MS
     timeline.annotations = options.annotations(scenario, span, is_open)
     if options.is_parted(destination):
         from edgefleet.cli.parted import export_parts
@@ -277,26 +275,6 @@ def _outcome(
         getattr(target, "failed", 0),
         getattr(target, "statuses", {}),
     )
-
-
-def parse_span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> ExportSpan:
-    """Return what is to be exported; raises `ConfigError` for a time that ends before it begins."""
-    begin = _time_ms("--from", from_ or DEFAULT_FROM)
-    end = begin + _HOUR_MS if records is None else _NO_END_MS
-    if to is not None:
-        end = _time_ms("--to", to)
-    if end <= begin and to is None:
-        raise ConfigError(f"--from {iso_ms(begin)} is too late: there is no time after it to look for records in")
-    if end <= begin:
-        raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
-    return ExportSpan(begin, end, records, clean)
-
-
-def _time_ms(option: str, text: str) -> int:
-    instant = parse_instant(option, text)
-    if instant > _NO_END_MS:
-        raise ConfigError(f"{option}: '{text}' is too far off: write a time before the year 9999")
-    return instant
 
 
 def parse_interval(text: str | None) -> float | None:

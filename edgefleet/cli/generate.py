@@ -24,7 +24,8 @@ def command(
         typer.Option(
             "--from",
             envvar="EDGEFLEET_FROM",
-            help=f"First time (ISO 8601, UTC without an offset). Default: {DEFAULT_FROM}.",
+            help=f"First time (ISO 8601, UTC without an offset). Default: {DEFAULT_FROM}; without --to 10 h of it "
+            "at the first site, where all are vehicles, cameras and shops, which say little at night.",
             show_default=False,
         ),
     ] = None,
@@ -104,8 +105,9 @@ def command(
     """
     from devices.scenario.devices import Shard
     from edgefleet.cli.destination import Destination
-    from edgefleet.cli.exporting import export_span, parse_interval, parse_span, stream_live
+    from edgefleet.cli.exporting import export_span, parse_interval, stream_live
     from edgefleet.cli.signals import StopFlag
+    from edgefleet.cli.span import parse_span
 
     loaded = shorthands.apply(fleet.load(scenario, None if stream or scenario else interval))
     own = {"seed": seed, "world": world}
@@ -134,7 +136,7 @@ def command(
                 raise ConfigError("--print and --stats-every are for a stream: add --stream")
             if interval is not None and scenario:
                 raise ConfigError("--interval is the pace of --stream; the devices' own interval is in the scenario")
-            span = parse_span(from_, to, records, clean=options.clean)
+            span = parse_span(loaded, from_, to, records, clean=options.clean)
             source = find_scenario(scenario)
             outcome = export_span(loaded, shard, destination, span, stop, options, resume=resume, source=source)
     outcome.report(as_json=as_json)

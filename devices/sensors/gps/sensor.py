@@ -185,4 +185,5 @@ KIND = DeviceKind(
     locate=locate_vehicles,
     memory_bytes=10 * 2**10,  # planned trips
     reading_s=40e-6,
+    busy_from_h=10,
 )

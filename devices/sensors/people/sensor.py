@@ -270,4 +270,5 @@ KIND = DeviceKind(
     colour="blue",
     memory_bytes=160 * 2**10,  # shoppers of three days
     reading_s=60e-6,
+    busy_from_h=10,
 )

@@ -169,4 +169,5 @@ KIND = DeviceKind(
     locate=locate_vehicles,
     memory_bytes=14 * 2**10,  # planned trips
     reading_s=120e-6,
+    busy_from_h=10,
 )

@@ -191,4 +191,5 @@ KIND = DeviceKind(
     locate=locate_cameras,
     memory_bytes=40 * 2**10,  # vehicles of the fleet that pass it
     reading_s=70e-6,
+    busy_from_h=10,
 )

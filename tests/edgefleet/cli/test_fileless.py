@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import orjson
 import pytest
 from typer.testing import CliRunner
 
@@ -135,3 +136,29 @@ def test_an_export_without_a_file_or_times_is_an_hour() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 18
     assert '"timestamp":"2026-03-02T00:' in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "begins"),
+    [
+        (("--kind", "gps"), "2026-03-02T10:00"),
+        (("--kind", "people", "--kind", "traffic"), "2026-03-02T10:00"),
+        (("--kind", "telematics", "--kind", "bme280"), "2026-03-02T00:00"),
+        (("--kind", "gps", "--from", "2026-03-02"), "2026-03-02T00:00"),
+        (("--kind", "gps", "--to", "2026-03-02T00:01"), "2026-03-02T00:00"),
+        (("far.yaml",), "2026-03-02T01:00"),
+    ],
+)
+def test_an_export_without_times_begins_when_there_is_something_to_see(
+    options: tuple[str, ...], begins: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("far.yaml").write_text(
+        "sites: [{name: far, latitude: 35.7, longitude: 139.7, timezone: Asia/Tokyo}]\n"
+        "devices: [{kind: telematics, count: 2}]\n"
+    )
+    done = CliRunner().invoke(app, ["generate", *options, "--records", "3"])
+    assert done.exit_code == 0, done.output
+    times = [orjson.loads(line)["timestamp"] for line in done.stdout.splitlines()]
+    assert len(times) == 3
+    assert all(time.startswith(begins) for time in times), times
