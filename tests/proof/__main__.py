@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.table import write_into
+from tests.proof.history import earlier_rows, history_table, proof_row
 from tests.proof.parts import PARTS, Counts
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ def main() -> int:
         print(f"{name}, {minutes:.1f} minutes, seed {seed}", flush=True)
         outcomes.append(run_part(name, minutes, seed, ROOT / "build" / "proof"))
         print(f"  {_line(outcomes[-1])}", flush=True)
-    lines = document(outcomes)
+    lines = document(outcomes, [] if arguments.only else earlier_rows(DOCUMENT.read_text(encoding="utf-8")))
     if not arguments.only:
         write_into(DOCUMENT, lines, BEGIN, END)
     print("\n".join(lines))
@@ -79,21 +80,26 @@ def run_part(name: str, minutes: float, seed: int, folder: Path) -> PartOutcome:
     return PartOutcome(name, seed, time.monotonic() - started, code, counts)
 
 
-def document(outcomes: Sequence[PartOutcome]) -> list[str]:
-    """Return the lines of docs/proof.md that are the command's own."""
-    minutes = sum(one.seconds for one in outcomes) / 60
+def document(outcomes: Sequence[PartOutcome], earlier: Sequence[str] = ()) -> list[str]:
+    """Return the lines of docs/proof.md that are the command's own; `earlier` are those of the proofs before this."""
+    minutes, today = sum(one.seconds for one in outcomes) / 60, f"{datetime.now(UTC):%Y-%m-%d}"
     rows = [
         f"| {one.name}: {PARTS[one.name].what} | {one.counts.tried:,} | {one.counts.said} | {one.seed} |"
         f" {one.counts.lost:,} | {_verdict(one)} |"
         for one in outcomes
     ]
+    tried, lost = [one.counts.tried for one in outcomes], sum(one.counts.lost for one in outcomes)
+    is_whole = [one.name for one in outcomes] == list(PARTS)
+    this = [proof_row(today, _commit(), minutes, outcomes[0].seed, tried, lost)] if is_whole else []
+    proofs = [*earlier, *this]
     return [
-        f"{datetime.now(UTC):%Y-%m-%d}, {minutes:.0f} minutes, commit `{_commit()}`, {platform.platform(terse=True)},"
+        f"{today}, {minutes:.0f} minutes, commit `{_commit()}`, {platform.platform(terse=True)},"
         f" {os.cpu_count()} processors, Python {platform.python_version()}.",
         "",
         "| what was done | times | in numbers | seed | lost or broken | |",
         "|---|---:|---|---:|---:|---|",
         *rows,
+        *(["", "All proofs, and how often each part was tried in them:", "", *history_table(proofs)] if proofs else []),
     ]
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.table import write_into
 from tests.fuzz.campaign import FuzzOutcome
-from tests.proof.__main__ import DOCUMENT, PartOutcome, document, run_part
+from tests.proof.__main__ import BEGIN, DOCUMENT, END, PartOutcome, document, run_part
+from tests.proof.history import earlier_rows
 from tests.proof.parts import PARTS, Counts, ProofPart
 
 CHAOS = """\
@@ -74,6 +76,18 @@ def test_a_part_that_tried_nothing_or_did_not_end_proves_nothing() -> None:
     ):
         assert not bad.is_clean
         assert said in document([bad])[-1]
+
+
+def test_every_proof_leaves_a_line_and_all_are_added_up(tmp_path: Path) -> None:
+    page = tmp_path / "proof.md"
+    page.write_text(f"{BEGIN}\n{END}\n")
+    for lost in (0, 2):
+        whole = [PartOutcome(name, 7, 60.0, 0, Counts(600, "", lost)) for name in PARTS]
+        write_into(page, document(whole, earlier_rows(page.read_text())), BEGIN, END)
+    rows = earlier_rows(page.read_text())
+    assert [row.count("600 |") for row in rows] == [4, 4]
+    assert [row.endswith(f"| {lost} |") for row, lost in zip(rows, (0, 8), strict=True)] == [True, True]
+    assert "| together | | | | 1,200 | 1,200 | 1,200 | 1,200 | 8 |" in page.read_text()
 
 
 def test_a_part_that_cannot_begin_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
