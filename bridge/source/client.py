@@ -79,6 +79,11 @@ OLD_VERSION = (
     f" {_WINDOW_311} mostly: that limits the throughput"
 )
 
+OTHER_SPOOL = (
+    "the broker has a session of this client id, and the spool has never had one: what another spool had acknowledged"
+    " and not delivered is not here; put that one back, or have `edgefleet verify` name what is missing"
+)
+
 log = logs.get("source")
 
 Filter = TypeVar("Filter", Subscription, str)
@@ -414,6 +419,8 @@ class MqttSource:
         self._watcher.on_accepted(session_present=event.session_present)
         if not event.session_present and self._state not in _DRAINING and (self._connections or self._spool.last_id):
             self._on_session_lost(str(self._broker))
+        if event.session_present and self.is_new and len(self._config.brokers) == 1:
+            log.warning(OTHER_SPOOL, client_id=self._config.client_id, spool=str(self._config.spool.path))
         old = self._session.version is Version.V311
         self._metrics.mqtt_version.set(self._session.version)
         self._receiver.receive_maximum = _WINDOW_311 if old else self._config.mqtt.receive_maximum

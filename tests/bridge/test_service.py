@@ -13,11 +13,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.config import BridgeConfig
 from bridge.routing.table import RouteTable
 from bridge.service import Bridge, run_bridge
-from bridge.source.client import TakenOver
+from bridge.source.client import OTHER_SPOOL, TakenOver
 from bridge.spool.accounting import SinkCounts, count_messages
 from bridge.spool.dead_letters import read_dead_letters
 from bridge.spool.sqlite import SpoolError
@@ -266,6 +267,26 @@ async def test_a_lost_connection_is_dialled_again_and_a_lost_session_is_noticed(
         _, text = await stage.get("/metrics")
         assert "edgefleet_bridge_reconnects_total 2.0" in text
         assert "edgefleet_bridge_sessions_lost_total 1.0" in text
+
+
+@pytest.mark.slow
+async def test_a_session_that_another_spool_has_begun_is_told(tmp_path: Path) -> None:
+    def has_a_session(broker: ScriptedBroker) -> None:
+        broker.session_present = True
+
+    with capture_logs() as told:
+        async with staged(tmp_path, has_a_session) as stage:
+            await stage.ready()
+            stage.broker.hang_up()
+            await asyncio.wait_for(stage.broker.subscribed.wait(), 30)
+            await stage.ready()
+    found = [line for line in told if line["event"] == OTHER_SPOOL]
+    assert [line["spool"] for line in found] == [str(stage.store.path)]
+    # The same spool again is no other one.
+    with capture_logs() as told:
+        async with staged(tmp_path, has_a_session) as stage:
+            await stage.ready()
+    assert OTHER_SPOOL not in [line["event"] for line in told]
 
 
 @pytest.mark.slow

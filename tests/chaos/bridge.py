@@ -132,6 +132,14 @@ class BridgeUnderTest:
         except (OSError, ValueError):
             return None
 
+    def post(self, path: str) -> None:
+        """Ask the running bridge for a change, at its admin port."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._port}{path}", data=b"{}", headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == 200
+
     def last_words(self) -> str:
         """The end of its log."""
         return self._process.log_tail() if self._process else ""

@@ -1,21 +1,27 @@
-"""Bridges that share the work: members are killed, added and drained, and nothing is lost."""
+"""Bridges that share the work are killed, added and drained: nothing is lost but a spool, and that is named."""
 
 import random
 import secrets
+import sqlite3
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
+from bridge.source.client import OTHER_SPOOL
 from edgefleet.embedded import MosquittoProcess
+from edgewire.run_record import DeviceRecord
 from tests.chaos.bridge import BridgeUnderTest
 from tests.chaos.publishers import KINDS, Publishers
-from tests.chaos.records import Arrival, lines_in
+from tests.chaos.records import Arrival, Published, lines_in
 from tests.chaos.unforgiving import until
+from tests.run_records import run_record
 
 pytestmark = [pytest.mark.long, pytest.mark.services, pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -65,10 +71,10 @@ class Group:
         """Return what of it is in no file."""
         return must - {line.id for lines in self.lines() for line in lines}
 
-    def finish(self) -> None:
-        """Nothing that was acknowledged is missing, and the books of each member balance."""
+    def finish(self, lost: Set[str] = frozenset()) -> None:
+        """Nothing that was acknowledged is missing but these, and the books of each member balance."""
         self.publishers.finish(at_least=0, timeout_s=60)
-        must = self.publishers.published().acknowledged
+        must = self.publishers.published().acknowledged - lost
         until(lambda: not self._missing(must), lambda: sorted(self._missing(must))[:5])
         for member, lines in zip(self.members, self.lines(), strict=True):
             if member.running:
@@ -137,3 +143,82 @@ def test_of_divided_topics_each_device_stays_in_order_with_its_member(
                     seen[line.device].append(line.seq)
             assert all(numbers == sorted(numbers) for numbers in seen.values())
         assert {name: members[name] for name in names} == {name: {at % 3} for at, name in enumerate(names)}
+
+
+def take_the_spool(member: BridgeUnderTest) -> set[str]:
+    """Remove the spool of a member that is dead; return the ids of what it had not delivered."""
+    spool = member.folder / "spool.db"
+    with closing(sqlite3.connect(spool)) as database:
+        rows = database.execute("SELECT payload FROM messages WHERE id > (SELECT min(cursor) FROM sinks)").fetchall()
+    for path in member.folder.glob("spool.db*"):
+        path.unlink()
+    return {Arrival.of(payload, None).id for (payload,) in rows}
+
+
+def record_of(published: Published, folder: Path) -> Path:
+    """Write down what the publishers say as the record of a run; return its folder."""
+    numbers: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+    for message in published.payloads:
+        device, _, seq = message.split(":")
+        numbers[device].append((int(seq), message in published.acknowledged))
+    devices = []
+    for device, seqs in numbers.items():
+        open_ = [(seq, seq) for seq, acknowledged in sorted(seqs) if not acknowledged]
+        devices.append(
+            DeviceRecord(
+                device_id=device,
+                kind=device.split("-")[1],
+                site=device.split("-")[0],
+                boot=1,
+                first_seq=0,
+                last_seq=max(seqs)[0],
+                acknowledged=len(seqs) - len(open_),
+                unsent=open_,
+                unacknowledged=open_,
+            )
+        )
+    return run_record(*devices).save(folder).parent
+
+
+def verdict_on(run: Path, rows: Path) -> tuple[int, dict[str, Any]]:
+    """Return the exit code of `edgefleet verify` and what it prints."""
+    command = [sys.executable, "-m", "edgefleet", "verify", str(run), "--rows", str(rows), "--wait", "0s", "--json"]
+    done = subprocess.run(command, capture_output=True, timeout=180)
+    document: dict[str, Any] = orjson.loads(done.stdout)
+    return done.returncode, document
+
+
+def test_of_a_member_whose_spool_is_gone_what_is_lost_is_named_and_nothing_else_is_missing(
+    mosquitto_factory: Callable[..., MosquittoProcess], tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        group = Group(mosquitto_factory(), tmp_path, stack)
+        shared = [f"$share/g/edge/{group.site}/+/+/telemetry"]
+        victim, *_ = [group.add(shared) for _ in range(3)]
+        group.publishers.start()
+        group.publish(200)
+        victim.post("/v1/pause")
+        until(lambda: (victim.pending() or 0) >= 100, victim.last_words)
+        victim.kill()
+        held = take_the_spool(victim)
+        # Of a shared subscription what it has not acknowledged waits in its session, or goes to others.
+        group.publish(200)
+        victim.start()
+        victim.wait_ready()
+        assert OTHER_SPOOL in victim.words()
+        group.publish(200)
+        group.finish(lost=held)
+        published = group.publishers.published()
+        arrived = {line.id for lines in group.lines() for line in lines}
+        lost = published.acknowledged - arrived
+        assert lost <= held
+        assert len(lost) >= 50
+
+        rows = tmp_path / "rows.jsonl"
+        rows.write_bytes(b"".join(line.payload + b"\n" for lines in group.lines() for line in lines))
+        code, verdict = verdict_on(record_of(published, tmp_path / "run"), rows)
+        assert (code, verdict["verdict"]) == (1, "FAIL")
+        assert verdict["rows"]["lost"] == len(lost)
+        assert verdict["rows"]["missing_by_device"] == Counter(one.split(":")[0] for one in lost)
+        assert verdict["rows"]["missing"]
+        assert set(verdict["rows"]["missing"]) <= lost
