@@ -74,8 +74,13 @@ _MIGRATIONS = (
 
 _INSERT = """
     INSERT INTO messages (device_id, boot, seq, kind, timestamp_ms, payload, received_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    VALUES {rows} ON CONFLICT DO NOTHING
 """
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_MANY_ROWS = 100
+"""Rows a statement, where there are as many: after each one the thread gives up the GIL, and waits for the event loop
+to hand it back."""
+_INSERT_ONE, _INSERT_MANY = (_INSERT.format(rows=", ".join([_ROW] * rows)) for rows in (1, _MANY_ROWS))
 _PAYLOAD = "SELECT payload FROM messages WHERE device_id = ? AND boot = ? AND seq = ?"
 _CONFLICT = """
     UPDATE messages SET conflict_ms = max(coalesce(conflict_ms, 0), ?) WHERE device_id = ? AND boot = ? AND seq = ?
@@ -208,11 +213,11 @@ def _write(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> li
     cursor.execute("BEGIN IMMEDIATE")
     try:
         for delivery in deliveries:
-            answer = []
-            for message in delivery.messages:
-                result = _insert(cursor, message, delivery.received_ms)
+            answer: list[StoreResult] = []
+            for at in range(0, len(delivery.messages), _MANY_ROWS):
+                answer += _insert_many(cursor, delivery.messages[at : at + _MANY_ROWS], delivery.received_ms)
+            for message, result in zip(delivery.messages, answer, strict=True):
                 counts[message.kind].count(result)
-                answer.append(result)
             answers.append(answer)
             for kind, number in delivery.rejected.items():
                 counts[kind].rejected += number
@@ -226,8 +231,22 @@ def _write(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> li
     return answers
 
 
+def _insert_many(cursor: sqlite3.Cursor, messages: Sequence[NewMessage], received_ms: int) -> list[StoreResult]:
+    """Insert a group at once where all of it is new, and else one message after the other."""
+    if len(messages) == _MANY_ROWS:
+        cursor.execute("SAVEPOINT many")
+        cursor.execute(_INSERT_MANY, [value for message in messages for value in (*message, received_ms)])
+        all_new = cursor.rowcount == _MANY_ROWS
+        if not all_new:
+            cursor.execute("ROLLBACK TO many")
+        cursor.execute("RELEASE many")
+        if all_new:
+            return [StoreResult.STORED] * _MANY_ROWS
+    return [_insert(cursor, message, received_ms) for message in messages]
+
+
 def _insert(cursor: sqlite3.Cursor, message: NewMessage, received_ms: int) -> StoreResult:
-    cursor.execute(_INSERT, (*message, received_ms))
+    cursor.execute(_INSERT_ONE, (*message, received_ms))
     if cursor.rowcount == 1:
         return StoreResult.STORED
     (payload,) = cursor.execute(_PAYLOAD, message[:3]).fetchone()

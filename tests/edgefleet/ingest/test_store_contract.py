@@ -115,6 +115,20 @@ async def test_a_known_id_with_other_content_is_a_conflict(store: MessageStore) 
     assert await store.counts() == {"gps": StoreCounts(stored=2, redelivered=3, rejected=0, conflicts=5)}
 
 
+@pytest.mark.parametrize("at", [0, 57, 99, 100, 249])
+async def test_in_a_large_delivery_one_that_is_known_costs_the_others_nothing(store: MessageStore, at: int) -> None:
+    """Stores may write many in one statement; the second of two that are the same may be in another one."""
+    many = [message(seq) for seq in range(250)]
+    await store.add(Delivery(1, [many[at]]))
+    other = many[at]._replace(payload='{"other": 1}')
+    answer = await store.add(Delivery(2, [*many, other, *many]))
+    wanted = [StoreResult.STORED] * 250 + [StoreResult.CONFLICT] + [StoreResult.KNOWN] * 250
+    wanted[at] = StoreResult.KNOWN
+    assert answer == wanted
+    first = [many[at], *many[:at], *many[at + 1 :]]
+    assert [row.seq for row in await store.read(Query())] == [one.seq for one in first]
+
+
 async def test_an_empty_delivery_is_taken(store: MessageStore) -> None:
     assert await store.add(Delivery(1)) == []
 
