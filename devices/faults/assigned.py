@@ -1,20 +1,16 @@
 """A fault of the calendar among the devices of a timeline: which of them have it, and when."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from devices.faults.base import Fault
-from devices.faults.rows import AffectedRows
+from devices.faults.rows import AffectedRows, ReadingSource
 from devices.faults.schedule import NEVER_MS, FaultSchedule, Windows
 from devices.sensors.columns import Columns, take_rows
-from devices.world.random import Flags, Hashes, Ints, hash_bits, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, uniform
 from devices.world.world import World
-
-LastGood = Callable[[Ints, Ints], Columns]
-"""Computes the undisturbed last readings of devices (positions) before instants, a row each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +55,7 @@ class AssignedFault:
         """Return when it last ended at each of these devices, which have it; `NEVER_MS` if not since `since_ms`."""
         return self.schedule.last_end(self.seed, self.stream, self.keys[positions], times, since_ms)
 
-    def affected_rows(self, positions: Ints, times: Ints, last_good: LastGood | None = None) -> AffectedRows:
+    def affected_rows(self, positions: Ints, times: Ints, source: ReadingSource | None = None) -> AffectedRows:
         """Return the rows (a device and a time each) that it affects, with those that it leaves something in."""
         candidates = np.flatnonzero(self.has[positions])
         times, positions = times[candidates], positions[candidates]
@@ -68,7 +64,7 @@ class AssignedFault:
         if self.fault.trail_ms and len(times):
             windows, inside = self._with_trail(positions, times, windows, inside)
         starts, ends, positions, times = windows.start[inside], windows.end[inside], positions[inside], times[inside]
-        return AffectedRows(
+        affected = AffectedRows(
             self.seed,
             self.stream,
             candidates[inside],
@@ -76,7 +72,14 @@ class AssignedFault:
             times,
             np.minimum(times, ends) - starts,
             times - ends,
-            partial(_once_each, last_good, positions, starts) if last_good else dict,
+            dict,
+        )
+        if source is None:
+            return affected
+        return replace(
+            affected,
+            last_good=partial(_once_each, source, positions, starts),
+            read_searching=partial(_searching, source, positions, times),
         )
 
     def struck_messages(self, positions: Ints, boots: Ints, seqs: Ints) -> Flags:
@@ -106,9 +109,13 @@ class AssignedFault:
         return self.schedule.windows_at(self.seed, self.stream, self.keys[positions], times)
 
 
-def _once_each(last_good: LastGood, positions: Ints, starts: Ints) -> Columns:
-    """Call `last_good` once for all rows of one window."""
+def _searching(source: ReadingSource, positions: Ints, times: Ints, which: Ints, unfound: Floats) -> Columns:
+    return source.read_searching(positions[which], times[which], unfound)
+
+
+def _once_each(source: ReadingSource, positions: Ints, starts: Ints) -> Columns:
+    """Read once for all rows of one window."""
     windows, rows = np.unique(np.stack([positions, starts]), axis=1, return_inverse=True)
-    columns = last_good(windows[0], windows[1])
+    columns = source.last_reading_before(windows[0], windows[1])
     rows = rows.reshape(-1)
     return {name: take_rows(column, rows) for name, column in columns.items()}

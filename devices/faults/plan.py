@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from devices.faults.assigned import AssignedFault, LastGood
+from devices.faults.assigned import AssignedFault
 from devices.faults.base import Fault
 from devices.faults.reboots import RebootSchedule
-from devices.faults.rows import NO_ROWS, differing
+from devices.faults.rows import NO_ROWS, ReadingSource, differing
 from devices.faults.schedule import SingleWindow
 from devices.faults.sensor_faults import shift_event_times
 from devices.sensors.columns import Columns
@@ -147,7 +147,7 @@ class FaultPlan:
         return stamps
 
     def apply_to_readings(
-        self, readings: Readings, last_good: LastGood, watch: AssignedFault | None = None
+        self, readings: Readings, source: ReadingSource, watch: AssignedFault | None = None
     ) -> tuple[Columns, Ints]:
         """Return the columns as the devices send them, and the rows in which the fault `watch` made a difference."""
         columns = dict(readings.columns)
@@ -155,7 +155,7 @@ class FaultPlan:
         for assigned in self.reading_faults(readings.kind):
             if assigned.worlds is not None:
                 continue
-            rows = assigned.affected_rows(readings.positions, readings.times, last_good)
+            rows = assigned.affected_rows(readings.positions, readings.times, source)
             if not len(rows.rows):
                 continue
             changed = assigned.fault.apply(columns, rows)

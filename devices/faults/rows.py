@@ -2,15 +2,34 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.sensors.columns import Column, Columns, plain_values, take_rows
-from devices.world.random import Flags, Hashes, Ints, hash_bits
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
 
 NO_ROWS: Ints = np.empty(0, dtype=np.int64)
+
+
+class ReadingSource(Protocol):
+    """Takes readings of devices (positions in the timeline) that are not in a table."""
+
+    def last_reading_before(self, positions: Ints, instants: Ints) -> Columns:
+        """Return the undisturbed reading that each device took last before an instant."""
+        ...
+
+    def read_searching(self, positions: Ints, times: Ints, unfound: Floats) -> Columns:
+        """Return what their receivers read at these times that have yet to find this share of the satellites, 0 to 1.
+
+        There are no columns where the devices have no such receivers.
+        """
+        ...
+
+
+def _no_source(_which: Ints, _unfound: Floats) -> Columns:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,9 @@ class AffectedRows:
     """How long ago it ended; negative where it is there, as it always is but for faults that have a `trail_ms`."""
     last_good: Callable[[], Columns]
     """Computes the undisturbed last readings before the fault, a row each."""
+    read_searching: Callable[[Ints, Floats], Columns] = _no_source
+    """Computes what receivers read in some of the rows (by their numbers among these) while they still search the sky,
+    as `ReadingSource` does."""
 
     def random_bits(self, name: str) -> Hashes:
         """Return random bits for each row; other names have other bits."""
@@ -48,6 +70,7 @@ class AffectedRows:
             since_ms=self.since_ms[where],
             after_ms=self.after_ms[where],
             last_good=lambda: {name: take_rows(column, where) for name, column in self.last_good().items()},
+            read_searching=lambda which, unfound: self.read_searching(where[which], unfound),
         )
 
 

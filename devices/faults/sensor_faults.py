@@ -16,7 +16,8 @@ from devices.faults.rows import AffectedRows, replace_values, values_in
 from devices.sensors.bme280.chip import Signature, signature
 from devices.sensors.columns import Columns
 from devices.sensors.fields import numeric_fields, time_fields, whole_numbers
-from devices.sensors.gps.nmea import with_fewer_used, without_fix
+from devices.sensors.gps.nmea import without_fix
+from devices.sensors.gps.receiver import FRESH_S
 from devices.sensors.registry import KINDS
 from devices.world.random import Flags, Floats, Ints, normal, uniform
 from edgewire.clock import iso_ms, parse_ms
@@ -235,10 +236,9 @@ class CodeFault(Fault):
         }
 
 
-_FIXES_S, _LEAST_USED = 8.0, 4
-_HDOP_AT_FIRST, _MISSED_AT_FIRST = 1.6, 6.0
-"""What a fresh fix has more of dilution, and fewer of satellites, than one that is old; it goes within seconds
-(`_FIXES_S`), as after a tunnel (devices/sensors/gps/receiver.py)."""
+_EPHEMERIS_S, _SLOW_S, _TRAIL_MS = 4 * 3600.0, 25.0, 90_000
+"""What a satellite sends of its orbit holds for 4 h (IS-GPS-200, fit interval), and then takes 18 to 30 s to be heard
+anew: so much longer it takes, by judgement, until most satellites are found again."""
 
 
 class GpsLoss(Fault):
@@ -256,8 +256,8 @@ class GpsLoss(Fault):
 
     @property
     def trail_ms(self) -> int:
-        """For half a minute fewer satellites are used than could be; a telematics unit does not tell of them."""
-        return 30_000 if self.kind == "gps" else 0
+        """For so long fewer satellites are used than could be."""
+        return _TRAIL_MS
 
     def apply(self, columns: Columns, rows: AffectedRows) -> Columns:
         """Say what a receiver without a fix says, in its sentences too, and then what one with a fresh fix says."""
@@ -265,24 +265,17 @@ class GpsLoss(Fault):
         return lost | self._find_again(columns | lost, rows.select(rows.after_ms >= 0))
 
     def _find_again(self, columns: Columns, rows: AffectedRows) -> Columns:
-        if not (len(rows.rows) and {"fix", "hdop", "satellites"} <= columns.keys()):
+        """Return what the receiver reads under the part of the sky that it has found: dilution and errors follow."""
+        if not len(rows.rows):
             return {}
-        told = zip(*(values_in(columns[name], rows.rows) for name in ("fix", "hdop", "satellites")), strict=True)
-        # What is played back may not have them.
-        rows = rows.select(np.array([fix != "none" and None not in (hdop, used) for fix, hdop, used in told]))
-        fresh = np.exp(-rows.after_ms / 1000 / _FIXES_S)
-        found = np.asarray(values_in(columns["satellites"], rows.rows))
-        used = np.minimum(found, np.maximum(_LEAST_USED, np.rint(found - _MISSED_AT_FIRST * fresh))).astype(np.int64)
-        old = np.asarray(values_in(columns["hdop"], rows.rows), dtype=np.float64)
-        hdop = np.round(old + np.where(used < found, _HDOP_AT_FIRST * fresh, 0.0), 2)
-        changed: Columns = {
-            "hdop": replace_values(columns["hdop"], rows.rows, hdop),
-            "satellites": replace_values(columns["satellites"], rows.rows, used),
+        forgotten = np.minimum(rows.since_ms / 1000 / _EPHEMERIS_S, 1.0)
+        lasts_s = FRESH_S + (_SLOW_S - FRESH_S) * forgotten
+        found = rows.read_searching(np.arange(len(rows.rows)), np.exp(-rows.after_ms / 1000 / lasts_s))
+        return {
+            name: replace_values(columns[name], rows.rows, values_in(found[name], np.arange(len(rows.rows))))
+            for name in self.affected_fields
+            if name in columns and name in found
         }
-        if "nmea" in columns:
-            epochs = zip(values_in(columns["nmea"], rows.rows), used.tolist(), hdop.tolist(), strict=True)
-            changed["nmea"] = replace_values(columns["nmea"], rows.rows, [with_fewer_used(*one) for one in epochs])
-        return changed
 
     def _lose(self, columns: Columns, rows: AffectedRows) -> Columns:
         nothing = {"fix": "none", "hdop": 99.99, "satellites": 0}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from devices.sensors.columns import Column, Columns
-from devices.world.random import Hashes, Ints
+from devices.world.random import Floats, Hashes, Ints
 from devices.world.world import World
 
 EPOCH_MS = 946_684_800_000
@@ -75,6 +75,15 @@ class HasLookback(Sensor, Protocol):
     @property
     def lookback_ms(self) -> int:
         """Say how far back its readings reach at the most."""
+        ...
+
+
+@runtime_checkable
+class ReadsSky(Sensor, Protocol):
+    """A sensor with a satellite receiver, which finds satellites again one by one after it has lost them."""
+
+    def sample_searching(self, world: World, ids: Ints, times: Ints, unfound: Floats) -> Columns:
+        """Return a row for each, as `sample` does, of receivers that have yet to find this share of them, 0 to 1."""
         ...
 
 

@@ -15,13 +15,22 @@ from devices.replay.player import Played, ReplayPlayer
 from devices.replay.sensor import ReplaySensor
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.working_hours import ActiveWindows
-from devices.sensors.base import AsksPlaces, EventSensor, HasLookback, Neighbour, Population, Sensor, boot_number
+from devices.sensors.base import (
+    AsksPlaces,
+    EventSensor,
+    HasLookback,
+    Neighbour,
+    Population,
+    ReadsSky,
+    Sensor,
+    boot_number,
+)
 from devices.sensors.columns import Columns, concat_columns
 from devices.sensors.registry import KINDS
 from devices.timeline.change_reports import ChangeReports, compared_values
 from devices.timeline.schedule import Due, Member, OverrideIntervals, Schedule
 from devices.timeline.table import Table
-from devices.world.random import Ints
+from devices.world.random import Floats, Ints
 from devices.world.world import World
 from edgewire.messages import Channel
 
@@ -139,6 +148,15 @@ class Group:
         """Return the reading that each device took last before an instant, if need be before it was powered on."""
         owners = np.searchsorted(self.positions, positions)
         return self._sensor.sample(self._world, owners, self._schedule.last_due_before(owners, instants))
+
+    def read_searching(self, positions: Ints, times: Ints, unfound: Floats) -> Columns:
+        """Return what the receivers of these devices read while they have yet to find this share of the satellites.
+
+        There are no columns where what is said of the sky is played back, or they have no receivers.
+        """
+        if not isinstance(self._sensor, ReadsSky):
+            return {}
+        return self._sensor.sample_searching(self._world, np.searchsorted(self.positions, positions), times, unfound)
 
     def clean_before(self, world: World, positions: Ints, instants: Ints) -> Columns:
         """Return what these devices would read in another world when they took a reading last before an instant."""

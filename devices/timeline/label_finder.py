@@ -199,7 +199,7 @@ def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Tab
         _, rows = plan.apply_to_events(table.kind, table.positions, table.times, table.columns, assigned)
     else:
         readings = Readings(table.kind, table.positions, table.times, table.columns)
-        _, rows = plan.apply_to_readings(readings, group.last_reading_before, assigned)
+        _, rows = plan.apply_to_readings(readings, group, assigned)
     return np.asarray(sent[rows])
 
 

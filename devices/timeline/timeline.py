@@ -375,7 +375,7 @@ class Timeline:
         if self._faults is None or not self._faults.reading_faults(group.kind):
             return columns
         readings = Readings(group.kind, positions, times, columns)
-        return self._faults.apply_to_readings(readings, group.last_reading_before)[0]
+        return self._faults.apply_to_readings(readings, group)[0]
 
     @property
     def _groups(self) -> list[Group]:
@@ -426,7 +426,7 @@ def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | Non
         if clean is not None and "timestamp" in plan.affected_fields(kind):
             rows = [row | {"clean_timestamp": text} for row, text in zip(rows, timestamps(times), strict=True)]
         return replace(table, columns=rows), missing
-    disturbed, _ = plan.apply_to_readings(Readings(kind, positions, times, columns), group.last_reading_before)
+    disturbed, _ = plan.apply_to_readings(Readings(kind, positions, times, columns), group)
     if clean is not None and len(times):
         true = columns if not plan.changes_world(kind) else group.sample_in_world(clean, positions, times)
         true = true | {"timestamp": timestamps(times)}

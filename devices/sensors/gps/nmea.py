@@ -165,21 +165,6 @@ def at_another_time(epoch: list[str], time_ms: int) -> list[str]:
     return changed
 
 
-def with_fewer_used(epoch: list[str], satellites: int, hdop: float) -> list[str]:
-    """Return the sentences of an epoch with a fix for which no more of the satellites were used."""
-    number = min(satellites, _MOST_IN_GGA)
-    changed = []
-    for text in epoch:
-        fields = text[1:].partition("*")[0].split(",")
-        match fields[0][2:]:
-            case "GGA":
-                fields[7:9] = f"{number:02d}", f"{hdop:.2f}"
-            case "GSA":
-                fields[3:] = [*fields[3 : 3 + number], *[""] * (_MOST_IN_GGA - number), *_dilutions(hdop)]
-        changed.append(sentence(",".join(fields)))
-    return changed
-
-
 def _dilutions(hdop: float) -> list[str]:
     """Return PDOP, HDOP and VDOP."""
     return [f"{min(hdop * share, 99.99):.2f}" for share in (_PDOP_OF_HDOP, 1.0, _VDOP_OF_HDOP)]

@@ -38,7 +38,7 @@ _REACQUIRE_S = (1.0, 3.0)
 # (Teltonika; u-blox has 1 s); the lower ends of the last two by judgement.
 _FIRST_FIX_S = {"cold": (26.0, 35.0), "warm": (15.0, 25.0), "hot": (0.5, 1.0)}
 # A fix is poor at first, until the satellites are found again one by one; by judgement.
-_FRESH_HDOP, _FRESH_SATELLITES, _FRESH_S = 1.6, 6.0, 8.0
+_FRESH_HDOP, _FRESH_SATELLITES, FRESH_S = 1.6, 6.0, 8.0
 _LOST_HDOP = 99.99
 _SPEED_SIGMA_MS, _HEADING_SIGMA_DEG = 0.05, 0.3
 _COURSE_FROM_MS = 0.8
@@ -80,14 +80,18 @@ def satellite_fix(
     *,
     scale: float,
     losses: bool,
+    unfound: Floats | None = None,
 ) -> Fix:
     """Return the fixes of receivers `keys` that move like this; errors are `scale` times the usual.
 
+    `unfound` is the share of satellites that they have yet to find again, 0 to 1; None: a fault made them lose none.
     HDOP, satellites and error go together: all three come from how much of the sky is open, and for how long.
     """
     seed = world.seed
     view = _sky_view(world, keys, sites, times, moving, power_on, losses)
-    fresh = np.exp(-view.since_s / _FRESH_S)
+    fresh = np.exp(-view.since_s / FRESH_S)
+    if unfound is not None:
+        fresh = np.maximum(fresh, unfound)
     sky, street = smooth_noise_of(hash_bits(seed, "receiver/sky", _SKY, keys), times, _SKY_MS)
     shade = _canyon(world, sites, moving) * np.clip(0.6 + 0.5 * street, 0, 1.4)
     hdop = np.clip(_OPEN_HDOP + 0.1 * np.abs(sky) + _CANYON_HDOP * shade**2 + _FRESH_HDOP * fresh, 0.6, 12)

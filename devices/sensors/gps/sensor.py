@@ -15,7 +15,7 @@ from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
 from devices.sensors.telematics.events import EVENT_TYPES, Thresholds
 from devices.world.components import components
 from devices.world.geoid import geoid_height_m
-from devices.world.random import Ints, hash_bits, normal
+from devices.world.random import Floats, Ints, hash_bits, normal
 from devices.world.roads import KMH
 from devices.world.world import VehicleUse, World
 from edgewire.config import Config
@@ -71,12 +71,29 @@ class GpsSensor:
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return fixes in degrees, m and km/h; without one, position, speed and heading are None."""
+        return self._sample(world, ids, times, None)
+
+    def sample_searching(self, world: World, ids: Ints, times: Ints, unfound: Floats) -> Columns:
+        """Return the same of receivers that have yet to find this share of the satellites again."""
+        return self._sample(world, ids, times, unfound)
+
+    def _sample(self, world: World, ids: Ints, times: Ints, unfound: Floats | None) -> Columns:
         settings, population = self._settings, self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = components(world).vehicles.motion(sites, vehicles, times)
         power_on = PowerOn(population.powered_on_ms, settings.start)
         scale = settings.cep_m / CEP_M
-        fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
+        fix = satellite_fix(
+            world,
+            keys,
+            sites,
+            times,
+            moving,
+            power_on,
+            scale=scale,
+            losses=settings.signal_loss,
+            unfound=unfound,
+        )
         columns: Columns = {
             "vehicle_id": numbered_column(vehicles, lambda number: f"{settings.identifier_prefix}V{number:04d}"),
             "fix": DictionaryColumn(np.where(fix.is_3d, 2, fix.known.astype(np.int64)), _FIXES),

@@ -26,7 +26,7 @@ from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
 from devices.sensors.telematics.events import MPH, PING, EventType, Thresholds, event_types_of
 from devices.sensors.uuids import uuid4_hex
 from devices.world.components import components
-from devices.world.random import Flags, Hashes, Ints, hash_bits
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
 from devices.world.world import DAY_MS, VehicleUse, World
 from edgewire.config_errors import text_matching
 from edgewire.errors import ConfigError
@@ -78,6 +78,13 @@ class TelematicsSensor:
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return one row a reading; attributes of events that do not hold are None."""
+        return self._sample(world, ids, times, None)
+
+    def sample_searching(self, world: World, ids: Ints, times: Ints, unfound: Floats) -> Columns:
+        """Return the same of receivers that have yet to find this share of the satellites again."""
+        return self._sample(world, ids, times, unfound)
+
+    def _sample(self, world: World, ids: Ints, times: Ints, unfound: Floats | None) -> Columns:
         population, monitor, names = self._population, self._monitor, self._names
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = components(world).vehicles.motion(sites, vehicles, times)
@@ -85,7 +92,17 @@ class TelematicsSensor:
         holds, attributes = monitor.events(state)
         context = monitor.context(world, ids, state)
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
-        fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
+        fix = satellite_fix(
+            world,
+            keys,
+            sites,
+            times,
+            moving,
+            power_on,
+            scale=1.0,
+            losses=self._settings.signal_loss,
+            unfound=unfound,
+        )
         trips = components(world).vehicles.last_trip(sites, vehicles, times)
         drivers, trip_ids = self._identifiers(vehicles, trips - components(world).vehicles.first_trip)
         gravest = np.where(holds.any(axis=0), holds.argmax(axis=0), len(names) - 1)

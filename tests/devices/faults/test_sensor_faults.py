@@ -9,7 +9,7 @@ import pytest
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
-from edgewire.clock import parse_ms
+from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT, ContractError
 
 BEGIN_MS = parse_ms("2026-03-04T12:00:00Z")
@@ -38,7 +38,7 @@ def pairs(kind: str, *faults: dict[str, Any]) -> list[tuple[int, dict[str, Any],
 
     But for what a fault leaves for some time after it.
     """
-    trail_ms = 30_000 if kind == "gps" and any(fault["type"] == "gps_loss" for fault in faults) else 0
+    trail_ms = 90_000 if any(fault["type"] == "gps_loss" for fault in faults) else 0
     line = timeline(kind, *({"devices": [f"{kind}-0001"], **fault} for fault in faults))
     clean, faulty = rows(timeline(kind)), rows(line)
     assert set(clean) == set(faulty)
@@ -186,32 +186,65 @@ def test_gps_loss_is_in_the_sentences_too() -> None:
     assert "nmea" in line.labels(start, start + 60_000)[0].fields
 
 
+def after_loss(kind: str, world: int, lost_min: int, **settings: Any) -> list[tuple[float, dict[str, Any]]]:
+    """Age of the fix (s), and message with its clean values, of units that had lost the satellites for so long."""
+    devices = [{"kind": kind, "count": 12, "interval": "1s", "settings": {"signal_loss": False, **settings}}]
+    end = parse_ms("2026-03-04T12:00:00Z")
+    fault = {"type": "gps_loss", "kind": kind, "from": iso_ms(end - lost_min * 60_000), "to": iso_ms(end)}
+    line = Timeline(Scenario(world=world, devices=devices, faults=[fault]), end - 86_400_000)
+    found = [orjson.loads(payload) for payload in line.batch(end, end + 120_000, clean=True).payload]
+    shown = [row for row in found if any(row[name[6:]] != row[name] for name in row if name.startswith("clean_"))]
+    # It is the fault that they show, so that its labels have them as well.
+    assert sum(label.messages for label in line.labels(end, end + 120_000)) == len(shown) > 0
+    return [((parse_ms(row["timestamp"]) - end) / 1000, row) for row in found]
+
+
+def mean_by_age(rows: list[tuple[float, dict[str, Any]]], name: str, begin: float, end: float) -> float:
+    return float(np.mean([row[name] - row[f"clean_{name}"] for age, row in rows if begin <= age < end]))
+
+
 @pytest.mark.parametrize("world", [1, 2])
 def test_after_gps_loss_satellites_are_found_one_by_one(world: int) -> None:
-    devices = [{"kind": "gps", "count": 8, "interval": "1s", "settings": {"nmea": True}}]
-    fault = {"type": "gps_loss", "from": "2026-03-04T12:00:00Z", "to": "2026-03-04T12:01:00Z"}
-    scenario = Scenario(world=world, devices=devices, faults=[fault])
-    start = parse_ms("2026-03-04T12:00:00Z")
-    line = Timeline(scenario, start - 600_000)
-    rows = [orjson.loads(payload) for payload in line.batch(start, start + 120_000, clean=True).payload]
-    ages = [(parse_ms(row["timestamp"]) - start) / 1000 - 60 for row in rows]
-    assert all(row["fix"] == "none" for row, age in zip(rows, ages, strict=True) if age < 0)
-    found = [(age, row) for age, row in zip(ages, rows, strict=True) if row["fix"] != "none" and age >= 0]
-    more = [row["hdop"] - row["clean_hdop"] for _, row in found]
-    first = [each for (age, _), each in zip(found, more, strict=True) if age < 1]
-    later = [each for (age, _), each in zip(found, more, strict=True) if 15 <= age < 20]
-    assert np.mean(first) > 1.2 > 0.4 > np.mean(later)
-    assert {each for (age, _), each in zip(found, more, strict=True) if age >= 30} == {0}
-    for _, row in found:
-        assert min(4, row["clean_satellites"]) <= row["satellites"] <= row["clean_satellites"]
+    rows = after_loss("gps", world, 1, nmea=True)
+    assert all(row["fix"] in ("2d", "3d") for _, row in rows)
+    assert mean_by_age(rows, "hdop", 0, 2) > 1 > 0.2 > mean_by_age(rows, "hdop", 30, 60)
+    missing = [mean_by_age(rows, "satellites", begin, begin + 5) for begin in range(0, 30, 5)]
+    assert missing[0] < -3
+    assert (np.diff(missing) > -0.2).all()
+    for age, row in rows:
+        assert row["satellites"] <= row["clean_satellites"]
+        assert row["hdop"] >= row["clean_hdop"]
         gga, gsa = (next(text.split(",") for text in row["nmea"] if text[3:6] == name) for name in ("GGA", "GSA"))
         assert (int(gga[7]), float(gga[8])) == (min(row["satellites"], 12), row["hdop"])
         assert len([one for one in gsa[3:15] if one]) == int(gga[7])
         assert float(gsa[16]) == row["hdop"]
-    # It is the fault that they show, so that its labels have them as well.
-    assert sum(label.messages for label in line.labels(start, start + 120_000)) == sum(
-        row["hdop"] != row["clean_hdop"] for row in rows
-    )
+        if age >= 90:
+            assert [row[name] for name in row if name.startswith("clean_")] == [
+                row[name[6:]] for name in row if name.startswith("clean_")
+            ]
+
+
+@pytest.mark.parametrize("kind", ["gps", "telematics"])
+def test_a_fix_of_few_satellites_is_off_by_more(kind: str) -> None:
+    rows = after_loss(kind, 2, 1)
+    off = {
+        name: np.array([
+            np.hypot(row["latitude"] - row["clean_latitude"], (row["longitude"] - row["clean_longitude"]) * 0.66)
+            for age, row in rows
+            if begin <= age < end
+        ])
+        * 111_320
+        for name, begin, end in (("first", 0, 3), ("later", 20, 60), ("old", 90, 120))
+    }  # fmt: skip
+    assert off["first"].mean() > 1 > 0.3 > off["later"].mean()
+    assert not off["old"].any()
+
+
+def test_satellites_come_back_more_slowly_after_hours() -> None:
+    short, long = (after_loss("gps", 2, minutes) for minutes in (5, 300))
+    assert mean_by_age(short, "satellites", 15, 30) > -1.2 > -2 > mean_by_age(long, "satellites", 15, 30)
+    assert mean_by_age(long, "hdop", 20, 30) > mean_by_age(short, "hdop", 20, 30) + 0.1
+    assert mean_by_age(long, "satellites", 80, 90) > -0.5
 
 
 def test_a_value_that_is_not_there_stays_so() -> None:
