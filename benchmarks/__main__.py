@@ -1,4 +1,7 @@
-"""`python -m benchmarks [PART …]`: runs the parts (all of them by default) and writes benchmarks/RESULTS.md."""
+"""`python -m benchmarks [PART …]`: runs the parts (all of them by default) and writes build/benchmarks.md.
+
+What is worth keeping of it goes into benchmarks/RESULTS.md by hand, beside what other commands and days have measured.
+"""
 
 import importlib
 import os
@@ -7,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+RESULTS = Path(__file__).parents[1] / "build" / "benchmarks.md"
 PARTS = ("startup", "client", "fleet", "generate", "bridge", "decode")
 
 
@@ -27,7 +30,7 @@ def machine() -> str:
 
 
 def main(names: list[str]) -> None:
-    """Run the named parts; a part that was not run keeps no figures from an earlier time."""
+    """Run the named parts; each is written down as it ends, so that one that fails costs no other its figures."""
     lines = ["# Results", "", f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
     lines += ["Figures of one run on a shared machine: compare within a table, not between machines.", ""]
     for name in names or PARTS:
@@ -35,9 +38,9 @@ def main(names: list[str]) -> None:
             sys.exit(f"benchmarks: there is no part '{name}'; there are {', '.join(PARTS)}")
         print(f"-- {name}", file=sys.stderr)
         lines += [*importlib.import_module(f"benchmarks.{name}").run(), ""]
-    text = "\n".join(lines)
-    print(text)
-    RESULTS.write_text(text, encoding="utf-8")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """The fleet beside other MQTT clients and beside C, all on one Mosquitto: CPU a message, saturation, and growth.
 
 Everybody has the same number of connections, takes turns on them and waits for PUBACKs in the same way. The others
-send a payload made in advance; the fleet models, encodes and accounts for each.
+send a payload made in advance; the fleet models, encodes and accounts for each. A library that is not installed is left
+out, and named; peers written in Go (mqtt-benchmark, emqtt-bench) are not built here.
 """
 
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,6 +32,16 @@ ROUNDS = 5
 GROWTH = (100, 1000, 15_000)
 GROWTH_RATE = 1500
 OPEN_FILES = 20_000
+LIBRARIES = {"gmqtt": "gmqtt", "paho": "paho-mqtt", "aiomqtt": "aiomqtt"}
+"""Clients that are not ours, and what to install for them."""
+_MISSING = {
+    client: package
+    for client, package in LIBRARIES.items()
+    if find_spec("paho" if client == "paho" else client) is None
+}
+WORKERS = (1, 2)
+RATES_A_WORKER, SCALE_OUT_S = (10_000, 30_000), 15
+"""A third of what a worker can send, and as much."""
 
 
 def run() -> list[str]:
@@ -46,6 +59,8 @@ def run() -> list[str]:
             *_formats(),
             "",
             *_saturation(floor),
+            "",
+            *_scale_out(),
             "",
             *_growth(),
         ]
@@ -82,7 +97,7 @@ def _clients(floor: Path) -> list[str]:
         "|---|---:|---:|---:|",
     ]
     least = 0.0
-    for name, client, rate in (
+    for name, client, rate in _installed(
         ("C, one send() a message", floor, RATE),
         ("edgefleet run", "edgefleet", RATE),
         ("gmqtt on uvloop", "gmqtt", RATE),
@@ -92,7 +107,19 @@ def _clients(floor: Path) -> list[str]:
         costs = [_us(measure(client, CONNECTIONS, rate, SECONDS, qos)) for qos in (0, 1)]
         least = least or costs[1]
         lines.append(f"| {name} | {costs[0]:.0f} µs | {costs[1]:.0f} µs | {costs[1] / least:.1f} × |")
-    return lines
+    return [*lines, *_left_out()]
+
+
+def _installed(*rows: tuple[str, str | Path, int]) -> list[tuple[str, str | Path, int]]:
+    """Return those rows, of name, client and a number, whose client can be run here."""
+    return [row for row in rows if row[1] not in _MISSING]
+
+
+def _left_out() -> list[str]:
+    """Say which clients have no row, and what brings them."""
+    if not _MISSING:
+        return []
+    return ["", f"Without {', '.join(_MISSING)}, not installed here: pip install {' '.join(_MISSING.values())}"]
 
 
 def _stages() -> list[str]:
@@ -140,7 +167,7 @@ def _saturation(floor: Path) -> list[str]:
         "| client | acknowledged a second | CPU a message |",
         "|---|---:|---:|",
     ]
-    for name, client, messages in (
+    for name, client, messages in _installed(
         ("C", floor, 200_000),
         ("edgefleet run", "edgefleet", 60_000),
         ("gmqtt on uvloop", "gmqtt", 40_000),
@@ -157,6 +184,7 @@ def _saturation(floor: Path) -> list[str]:
         "",
         f"A device of ours measures every 10 ms at the least, so the fleet was asked for {CONNECTIONS * 100:,}.",
     ]
+    lines += _left_out()
     lines += ["", "| fleet at | messages a second | schedule lag p50 | p99 |", "|---|---:|---:|---:|"]
     for share in (0.5, 0.9):
         result = measure("edgefleet", CONNECTIONS, saturation * share, SECONDS, 1)
@@ -164,6 +192,48 @@ def _saturation(floor: Path) -> list[str]:
         lag = f"{result['lag_p50_ms']:.1f} ms | {result['lag_p99_ms']:.1f} ms"
         lines.append(f"| {share:.0%} of saturation | {reached:,.0f} | {lag} |")
     return lines
+
+
+def _scale_out() -> list[str]:
+    """`edgefleet run --workers`, with a broker for each: what a second one adds, and what a message takes then."""
+    lines = [
+        f"## More workers, QoS 1, {CONNECTIONS} connections and a Mosquitto for each, all on the same cores",
+        "",
+        "| asked of each worker | workers | acknowledged a second | against one | CPU a message |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for rate in RATES_A_WORKER:
+        one = 0.0
+        for workers in WORKERS:
+            reached, cost_us = _run_workers(workers, rate)
+            one = one or reached
+            lines.append(f"| {rate:,} | {workers} | {reached:,.0f} | {reached / one:.2f} × | {cost_us:.0f} µs |")
+    return lines
+
+
+def _run_workers(workers: int, rate_each: float) -> tuple[float, float]:
+    """Return messages a second once all are connected, and what a message takes of the fleet, in µs."""
+    devices = CONNECTIONS * workers
+    group = {"kind": "bme280", "count": devices, "qos": 1, "interval": f"{round(CONNECTIONS / rate_each * 1000)}ms"}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        urls = [stack.enter_context(MosquittoProcess()).url for _ in range(workers)]
+        scenario = {"broker": urls, "broker_list": "fixed", "connects_per_second": 2000, "devices": [group]}
+        (folder / "scale_out.yaml").write_bytes(orjson.dumps(scenario))
+        command = [sys.executable, "-m", "edgefleet", "run", str(folder / "scale_out.yaml"), "--json", "--no-check"]
+        command += ["--workers", str(workers), "--record", str(folder / "run"), "--duration", f"{SCALE_OUT_S}s"]
+        # It ends with 1 where it could not keep up, which is what is asked of it.
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300, check=False)
+        if not done.stdout:
+            sys.exit(f"benchmarks: edgefleet run --workers {workers} ended with exit code {done.returncode}")
+        report = orjson.loads(done.stdout)
+        lines = (folder / "run" / "status.jsonl").read_bytes().splitlines()
+    states = [state for line in lines if (state := orjson.loads(line).get("state"))]
+    # From all connected to the end of the readings; what drains afterwards is no part of the rate.
+    full = [state for state in states if state["connected"] == devices and not state["is_stopping"]]
+    first, last = full[1], full[-1]
+    reached = (last["acknowledged"] - first["acknowledged"]) / (last["at_ms"] - first["at_ms"]) * 1000
+    return reached, report["cpu_s"] / max(1, report["acknowledged"]) * 1e6
 
 
 def _growth() -> list[str]:

@@ -2,6 +2,7 @@
 
 Prints what `floor.c` prints. The others publish a payload made in advance; ours is the whole fleet, with its model, its
 JSON and its books. Connections take turns, and the pace holds while more than `WINDOW` messages a connection are out.
+A library is loaded by the client that needs it: the others run without it.
 """
 
 import asyncio
@@ -14,10 +15,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import aiomqtt
-import gmqtt
 import orjson
-import paho.mqtt.client as paho
 import uvloop
 
 from benchmarks.formats import FORMATS
@@ -73,6 +71,8 @@ def topic(number: int) -> str:
 
 async def run_paho(host: str, port: int, counted: Counted, qos: int) -> None:
     """A thread a connection, as its users run it."""
+    import paho.mqtt.client as paho
+
     clients = []
     began = time.monotonic()
     for number in range(counted.connections):
@@ -95,6 +95,8 @@ async def run_paho(host: str, port: int, counted: Counted, qos: int) -> None:
 
 async def run_aiomqtt(host: str, port: int, counted: Counted, qos: int) -> None:
     """A task a message, since its publish waits for the PUBACK."""
+    import aiomqtt
+
     async with contextlib.AsyncExitStack() as stack:
         began = time.monotonic()
         clients = [
@@ -120,6 +122,8 @@ async def run_aiomqtt(host: str, port: int, counted: Counted, qos: int) -> None:
 
 async def run_gmqtt(host: str, port: int, counted: Counted, qos: int) -> None:
     """All connections on one loop."""
+    import gmqtt
+
     clients = []
     began = time.monotonic()
     for number in range(counted.connections):

@@ -1,9 +1,11 @@
 """`python -m benchmarks.scale 250000 --outage 60`: a whole fleet on real brokers, judged by `mosquitto_sub`.
 
 Starts as many Mosquittos as a process may have open files for, a subscriber at each, and `edgefleet run` on as many
-processes. With `--outage` all brokers are away for so many seconds in the middle (ended in order, so that what they
-have acknowledged is on their disks). Prints a Markdown table, and exits with 1 where what the run says of itself is
-not what the subscribers heard, or more devices a second came back than their policy lets.
+processes. What follows waits until every device is connected. With `--outage` all brokers are away for so many seconds
+then (ended in order, so that what they have acknowledged is on their disks), and it goes on until all devices are back
+and have sent what waited. Prints a Markdown table within twelve minutes, and exits with 1 where what the run says of
+itself is not what the subscribers heard, not all devices connected or came back, or more a second than their policy
+lets.
 """
 
 import argparse
@@ -15,9 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +45,15 @@ CONNECT_S = 56.0
 OPEN_FILES_SPARE = 3_000
 # Memory of a device here: ours, the broker's, and two sockets of the kernel's. Of a process of a worker or broker.
 DEVICE_BYTES, PROCESS_BYTES = 24 * 2**10, 110 * 2**20
-STEADY_S, AFTER_S = 45, 25
-"""With an outage: from all connected to its begin, and after the last device may be back."""
-LONGEST_S = 540
-"""What a run may take in all, with the building of its devices and its record."""
-END_S = 30
-"""What is left of it, when it is told to, for a fleet that has not ended yet to do so."""
+DURATION_S, STEADY_S, AFTER_S = 300, 45, 25
+"""Once all are connected: without an outage, before one, and after the last device may be back."""
+CONNECT_LIMIT_S, RETURN_LIMIT_S = 240, 100
+"""So long is waited for all devices from the start of the processes, and for those that come back beyond the longest
+wait of their policy; a run goes on without those that have not."""
+END_S = 90
+"""What a run may take to end and to write its record, once it is told to."""
+RUN_S = 3600
+"""What it would take by itself: more than any of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = {"autosave_interval": "0"}
         brokers = [stack.enter_context(MosquittoProcess(options=settings)) for _ in range(options.brokers)]
         judge = stack.enter_context(Judge(brokers))
-        until_s = time.monotonic() + LONGEST_S
         scenario = folder / "scale.yaml"
         scenario.write_text(yaml.safe_dump(_scenario(options, [broker.url for broker in brokers])))
         run = _run(scenario, folder / "run", options)
+        watch = _Watch(run, folder / "run", options)
         try:
-            if options.outage:
-                outage = _take_down(brokers, options, run, folder / "run")
-            output = _output(run, until_s)
+            missing = watch.until_connected()
+            if options.outage and not missing:
+                time.sleep(STEADY_S)
+                outage = _take_down(brokers, options)
+                watch.until_back()
+                time.sleep(AFTER_S)
+            else:
+                watch.rest(STEADY_S if missing else options.duration or DURATION_S)
+            output = _output(run)
         finally:
             _end(run)
         if not output:
@@ -91,6 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         back = None if outage is None else comeback([one.log for one in brokers], outage.began_s, outage.ended_s)
         heard = dict(judge.devices)
     summary = _summary(options, report, record, heard)
+    if missing:
+        summary |= {"ok": False, "not connected": f"{missing:,} after {CONNECT_LIMIT_S} s"}
+    if missing and options.outage:
+        summary["brokers away"] = "never: what an outage shows takes a fleet that is connected"
     if outage is not None and back is not None:
         summary |= _after_outage(options, outage, back, states)
         summary["ok"] = summary["ok"] and back.devices == options.devices and not _is_storm(options, outage, back)
@@ -101,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
     parser.add_argument("devices", type=int)
-    parser.add_argument("--duration", type=int, help="seconds once connected (300; with --outage as that takes)")
+    parser.add_argument(
+        "--duration", type=int, help=f"seconds once connected ({DURATION_S}; with --outage as that takes)"
+    )
     parser.add_argument("--interval", help="between two messages of a device, such as 25s")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--brokers", type=int)
@@ -138,18 +155,9 @@ def _scenario(options: argparse.Namespace, urls: list[str]) -> dict[str, Any]:
     }
     if options.outage:
         # docs/fleet.md: 2 N / cap a second after an outage longer than `cap`, N / `base` after a short one.
-        base_s = max(1, round(options.devices / options.returns))
+        base_s = _base_s(options)
         scenario["reconnect"] = {"base": f"{base_s}s", "cap": f"{2 * base_s}s"}
     return scenario
-
-
-def _run_s(options: argparse.Namespace) -> float:
-    """How long devices emit, from the begin of the run."""
-    connect_s = options.devices / options.connects + 5
-    if not options.outage:
-        return connect_s + (options.duration or 300)
-    longest_wait_s = 2 * max(1, round(options.devices / options.returns))
-    return connect_s + (options.duration or STEADY_S + options.outage + longest_wait_s + AFTER_S)
 
 
 def _require_memory(options: argparse.Namespace) -> None:
@@ -176,20 +184,18 @@ def _require_tracking(options: argparse.Namespace) -> None:
 
 def _run(scenario: Path, record: Path, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "edgefleet", "run", str(scenario), "--record", str(record), "--json"]
-    command += ["--duration", f"{_run_s(options):.0f}s", "--workers", str(options.workers)]
+    command += ["--duration", f"{RUN_S}s", "--workers", str(options.workers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
-def _output(run: "subprocess.Popen[bytes]", until_s: float) -> bytes:
-    """What a run prints at its end; one that takes too long is told to end, and then has to."""
-    try:
-        return run.communicate(timeout=max(1.0, until_s - END_S - time.monotonic()))[0]
-    except subprocess.TimeoutExpired:
+def _output(run: "subprocess.Popen[bytes]") -> bytes:
+    """Tell a run to end, and return what it prints then."""
+    if run.poll() is None:
         run.send_signal(signal.SIGINT)
     try:
         return run.communicate(timeout=END_S)[0]
     except subprocess.TimeoutExpired:
-        raise SystemExit(f"edgefleet run did not end within {LONGEST_S} s") from None
+        raise SystemExit(f"edgefleet run did not end within {END_S} s") from None
 
 
 def _end(run: "subprocess.Popen[bytes]") -> None:
@@ -201,16 +207,47 @@ def _end(run: "subprocess.Popen[bytes]") -> None:
             run.kill()
 
 
-def _take_down(
-    brokers: Sequence[Broker], options: argparse.Namespace, run: "subprocess.Popen[bytes]", record: Path
-) -> Outage:
-    """End all brokers once every device is connected, and start them again after the outage."""
-    deadline = time.monotonic() + LONGEST_S / 2
-    while not any(state["connected"] >= options.devices for state in _states(record)[-3:]):
-        if time.monotonic() > deadline or run.poll() is not None:
-            raise SystemExit("the fleet did not connect")
-        time.sleep(0.5)
-    time.sleep(STEADY_S)
+class _Watch:
+    """Follows a run by what it writes down every second."""
+
+    def __init__(self, run: "subprocess.Popen[bytes]", record: Path, options: argparse.Namespace) -> None:
+        self._run, self._record, self._options = run, record, options
+
+    def until_connected(self) -> int:
+        """Wait until all devices are connected, or too long; return how many are not."""
+        return self._wait(CONNECT_LIMIT_S, lambda state: int(self._options.devices - state["connected"]))
+
+    def until_back(self) -> None:
+        """Wait until all devices are back and nothing waits any more, or longer than their policy lets them."""
+
+        def missing(state: dict[str, Any]) -> int:
+            return int(self._options.devices - state["connected"] + state["buffered"])
+
+        self._wait(2 * _base_s(self._options) + RETURN_LIMIT_S, missing)
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass, unless the run ends."""
+        with suppress(subprocess.TimeoutExpired):
+            self._run.wait(seconds)
+
+    def _wait(self, longest_s: float, missing: Callable[[dict[str, Any]], int]) -> int:
+        deadline, left = time.monotonic() + longest_s, self._options.devices
+        while time.monotonic() < deadline and self._run.poll() is None:
+            states = _states(self._record)
+            left = missing(states[-1]) if states else left
+            if left <= 0:
+                return 0
+            time.sleep(0.5)
+        return max(left, 0)
+
+
+def _base_s(options: argparse.Namespace) -> int:
+    """Return the first wait of a reconnection, which with a `cap` of twice that keeps a fleet below its rate."""
+    return max(1, round(options.devices / options.returns))
+
+
+def _take_down(brokers: Sequence[Broker], options: argparse.Namespace) -> Outage:
+    """End all brokers, and start them again after the outage."""
     began_s = time.time()
     with ThreadPoolExecutor(len(brokers)) as threads:
         list(threads.map(lambda broker: broker.terminate(), brokers))
@@ -268,8 +305,7 @@ def _summary(
 
 def _most_returns(options: argparse.Namespace, outage: Outage) -> float:
     """Devices a second that come back by their policy at the most."""
-    base_s = max(1, round(options.devices / options.returns))
-    return max(options.devices / base_s, options.devices / (outage.ended_s - outage.began_s))
+    return max(options.devices / _base_s(options), options.devices / (outage.ended_s - outage.began_s))
 
 
 def _is_storm(options: argparse.Namespace, outage: Outage, back: Comeback) -> bool:
