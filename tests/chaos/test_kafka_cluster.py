@@ -1,10 +1,14 @@
 """A Kafka of three nodes that die: nothing is lost or there twice, and what cannot be delivered waits and is named."""
 
+import os
 import random
 import secrets
+import shutil
 import signal
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +29,29 @@ PARTITIONS = 3
 _PATIENCE_S = 180.0
 
 
+ON_SMALL_DISK = 3
+"""The number of the node whose disk can be filled."""
+_DISK_BYTES = 128 << 20
+
+
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[KafkaCluster]:
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """A disk of memory that can be filled; None without root, who alone may mount one."""
+    if os.geteuid() != 0:
+        yield None
+        return
+    disk = tmp_path_factory.mktemp("disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(disk)], check=True)
     try:
-        running = KafkaCluster()
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(small_disk: Path | None) -> Iterator[KafkaCluster]:
+    try:
+        running = KafkaCluster({ON_SMALL_DISK: small_disk} if small_disk else None)
     except ServiceUnavailable as error:
         unavailable(str(error))
     with running:
@@ -130,6 +153,33 @@ def test_a_node_that_hangs_for_a_while_costs_nothing(scene: Scene) -> None:
     node.signal(signal.SIGCONT)
     scene.publish(200)
     scene.finish()
+    scene.check()
+
+
+def fill(disk: Path) -> Path:
+    """Take all that is left of a disk; return the file that has it."""
+    path = disk / "full"
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"\0" * (64 << 10))
+    assert shutil.disk_usage(disk).free == 0
+    return path
+
+
+def test_a_node_whose_disk_is_full_ends_and_the_others_go_on(scene: Scene, small_disk: Path | None) -> None:
+    if small_disk is None:
+        pytest.skip("only root may mount a disk that is small enough to be filled")
+    (node,) = [one for one in scene.cluster.nodes if one.node == ON_SMALL_DISK]
+    scene.publish(200)
+    filler = fill(small_disk)
+    scene.publish(600)
+    until(lambda: not node.running, node.log_tail, _PATIENCE_S)
+    scene.publish(200)
+    scene.finish()
+    filler.unlink()
+    node.kill()  # lets go of its pipe
+    node.start()
+    until(lambda: scene.cluster.in_step(scene.topic) == 3, lambda: scene.cluster.in_step(scene.topic), _PATIENCE_S)
     scene.check()
 
 

@@ -1,7 +1,9 @@
 """A Kafka of three nodes on loopback: topics have three replicas, and two of them must be in step."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 from confluent_kafka.admin import AdminClient
@@ -21,14 +23,24 @@ controller.quorum.fetch.timeout.ms=2000
 """
 
 
+def _logs(disk: Path | None) -> str:
+    """Return the property that says where a node keeps its data; of two in the file the later one counts."""
+    return f"log.dirs={disk / 'logs'}\n" if disk else ""
+
+
 class KafkaCluster:
     """For the length of a `with` block. Nodes are killed, stopped and started again one by one."""
 
-    def __init__(self) -> None:
-        """Prepare the nodes. Raises `ServiceUnavailable` where Kafka cannot be had."""
+    def __init__(self, disks: Mapping[int, Path] | None = None) -> None:
+        """Prepare the nodes; `disks` are the folders in which nodes, by their numbers, keep what others keep in theirs.
+
+        Raises `ServiceUnavailable` where Kafka cannot be had.
+        """
+        disks = disks or {}
         controllers = [free_port() for _ in range(NODES)]
         self.nodes = [
-            KafkaProcess(node=number, controllers=controllers, more=_PROPERTIES) for number in range(1, NODES + 1)
+            KafkaProcess(node=number, controllers=controllers, more=_PROPERTIES + _logs(disks.get(number)))
+            for number in range(1, NODES + 1)
         ]
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,6 +76,13 @@ class PostgresProcess(Server):
             if made.returncode != 0:
                 raise ServiceUnavailable(f"PostgreSQL could not make its database: {made.stderr.strip()[-1000:]}")
         return super().start()
+
+    def kill_postmaster(self) -> None:
+        """SIGKILL the first of its processes alone: the others find out by themselves, and end."""
+        pid = int((self._data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+        os.kill(pid, signal.SIGKILL)
+        self.wait(30)
+        self.kill()  # lets go of its pipe
 
     def _serves(self) -> bool:
         try:
