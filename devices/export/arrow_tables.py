@@ -8,7 +8,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from devices.export.columns import Column, ColumnType, Values, column_values, distinct_objects
-from devices.export.files import merged_order
 from devices.sensors.columns import (
     CountsColumn,
     DictionaryColumn,
@@ -61,7 +60,7 @@ class TableArrays:
         if len(made) == 1:
             return made[0]
         whole = pa.concat_tables(made).unify_dictionaries().combine_chunks()
-        return whole.take(pa.array(merged_order(timeline, tables)))
+        return whole.take(pa.array(timeline.merged_order(tables)))
 
     def _arrays(self, timeline: Timeline, table: Table, columns: Sequence[Column]) -> list[pa.Array]:
         if self._names is None or self._names[0] is not timeline:

@@ -44,6 +44,16 @@ class ExportWindow:
         total = sum(len(table.times) for table in tables)
         return ordered if self.limit is None or total <= self.limit else self._first(ordered, self.limit)
 
+    @cached_property
+    def lines(self) -> bytes:
+        """Return them as NDJSON, in the order of due time, device id and seq."""
+        return self.timeline.encode_lines(self.tables)
+
+    @property
+    def rows(self) -> int:
+        """Return how many they are."""
+        return len(self.batch) if "batch" in self.__dict__ else sum(len(table.times) for table in self.tables)
+
     @property
     def last_ms(self) -> int:
         """Return when the last of its messages is due; `from_ms` where it has none."""
@@ -54,10 +64,7 @@ class ExportWindow:
     def _first(self, tables: list[Table], limit: int) -> list[Table]:
         """Return the first rows of all tables together."""
         owner = np.repeat(np.arange(len(tables)), [len(table.times) for table in tables])
-        times, positions, seqs = (
-            np.concatenate([getattr(table, name) for table in tables]) for name in ("times", "positions", "seqs")
-        )
-        counts = np.bincount(owner[self.timeline.output_order(times, positions, seqs)[:limit]], minlength=len(tables))
+        counts = np.bincount(owner[self.timeline.merged_order(tables)[:limit]], minlength=len(tables))
         return [table.rows(np.arange(count)) for table, count in zip(tables, counts, strict=True) if count]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from itertools import chain
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime
 
 from devices.sensors.columns import DictionaryColumn, PackedColumn, StructColumn
+from devices.sensors.packed_events import PackedEvents
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 from devices.world.timestamps import timestamps
@@ -69,7 +71,7 @@ class TableSchema:
     def widened(self, table: Table) -> "TableSchema":
         """Return this schema with columns for fields of `table` that it does not have yet."""
         known = {column.path[0] for column in self.columns}
-        first = table.columns[0] if isinstance(table.columns, list) else table.columns
+        first = table.columns if isinstance(table.columns, dict) else table.columns[0]
         extra = [Column(name, self._type_of(name, table), (name,)) for name in first if name not in known]
         return replace(self, columns=(*self.columns, *extra)) if extra else self
 
@@ -105,19 +107,31 @@ def all_schemas() -> list[TableSchema]:
 
 def split_by_schema(schemas: Sequence[TableSchema], tables: Sequence[Table]) -> Iterator[tuple[TableSchema, Table]]:
     """Yield each table with its schema; a table whose rows have several schemas comes in parts."""
-    for table in tables:
+    for table in chain.from_iterable(map(_by_shape, tables)):
         candidates = [
             schema for schema in schemas if schema.kind == table.kind and schema.message.channel is table.channel
         ]
         if len(candidates) == 1:
             yield candidates[0], table
             continue
-        assert isinstance(table.columns, list), f"{table.kind} has several shapes of message on one channel"
-        said = [row["event_type"] for row in table.columns]
+        said = _values(table, "event_type")
+        assert said is not None, f"{table.kind} has several shapes of message on one channel"
+        numbers, names = distinct_objects(said)
         for schema in candidates:
-            rows = np.flatnonzero(np.isin(said, schema.message.event_types))
-            if len(rows):
+            rows = np.flatnonzero(np.isin(names, schema.message.event_types)[numbers])
+            if len(rows) == len(table.times):
+                yield schema, table
+            elif len(rows):
                 yield schema, table.rows(rows)
+
+
+def _by_shape(table: Table) -> Iterator[Table]:
+    """Yield a table whose events are packed in parts, each of columns."""
+    if not isinstance(table.columns, PackedEvents):
+        yield table
+        return
+    for rows, columns in table.columns.by_shape():
+        yield replace(table.rows(rows), columns=columns)
 
 
 def column_values(column: Column, table: Table) -> Values | None:
@@ -159,9 +173,9 @@ def head_values(
 
 
 def _values(table: Table, name: str) -> Values | None:
-    if isinstance(table.columns, list):
-        return [row.get(name) for row in table.columns]
-    return table.columns.get(name)
+    if isinstance(table.columns, dict):
+        return table.columns.get(name)
+    return [row.get(name) for row in table.columns]
 
 
 def _schemas(contract: KindContract) -> Iterator[TableSchema]:

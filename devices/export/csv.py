@@ -25,7 +25,7 @@ from devices.export.columns import (
     load_columns,
 )
 from devices.export.compression import Compress
-from devices.export.files import PartialFile, merged_order
+from devices.export.files import PartialFile
 from devices.sensors.columns import CountsColumn, DictionaryColumn, FixedTextColumn, TimeColumn
 from devices.timeline.encode import join_rows, json_texts
 from devices.timeline.table import Table
@@ -76,7 +76,7 @@ class CsvWriter:
             for table in tables
             for row in csv_rows(timeline, table, columns, end=b"\0", dialect=self._dialect).split(b"\0")[:-1]
         ]
-        self._file.write(b"".join(rows[row] + b"\n" for row in merged_order(timeline, tables).tolist()))
+        self._file.write(b"".join(rows[row] + b"\n" for row in timeline.merged_order(tables).tolist()))
 
     def save_state(self) -> dict[str, Any]:
         """Make durable what was written, and return what to go on from."""

@@ -89,7 +89,7 @@ class DeltaTables:
             made = self._arrays[schema.name].table(window.timeline, tables, wide.columns, columns)
             self._commit(schema.name, made.cast(_delta_schema(columns)), window.to_ms)
             self.counts["inserted"] += rows
-        return sum(len(table.times) for table in window.tables)
+        return window.rows
 
     def save_state(self) -> ResumeState:
         """Return what was counted: what is committed is durable, and known again."""

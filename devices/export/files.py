@@ -14,9 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.columns import TableSchema, split_by_schema, table_schemas
 from devices.export.compression import Compress
@@ -307,7 +304,7 @@ class TableFiles:
         for name, tables in found.items():
             self._writers[name].write(window.timeline, tables)
             self.rows[paths[name]] += sum(len(table.times) for table in tables)
-        return sum(len(table.times) for table in window.tables)
+        return window.rows
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return the state of every file."""
@@ -325,14 +322,6 @@ class TableFiles:
         """Let go; the partial files stay."""
         for writer in self._writers.values():
             writer.abandon()
-
-
-def merged_order(timeline: Timeline, tables: Sequence[Table]) -> NDArray[np.int64]:
-    """Return the order of all output of the rows of several tables, one behind the other."""
-    times, positions, seqs = (
-        np.concatenate([getattr(table, name) for table in tables]) for name in ("times", "positions", "seqs")
-    )
-    return timeline.output_order(times, positions, seqs)
 
 
 def require_one_schema(schemas: Sequence[TableSchema], target: str, instead: str) -> None:

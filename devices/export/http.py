@@ -142,7 +142,7 @@ class HttpUpload:
     def write(self, window: ExportWindow) -> int:
         """Send a window's messages."""
         self.write_batch(window.timeline, window.batch)
-        return len(window.batch)
+        return window.rows
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Send messages; raises `ExportError` where the server cannot be reached for long, or lets nobody in."""

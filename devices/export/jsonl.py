@@ -1,13 +1,12 @@
 """Writes JSON Lines: one payload a line, the bytes that a live run publishes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.compression import Compress, compressor
 from devices.export.files import PartialFile
-from devices.timeline.table import Batch
+from devices.timeline.table import Batch, Table
 from devices.timeline.timeline import Timeline
 
 
@@ -26,18 +25,18 @@ class JsonlFile:
 
     def write(self, window: ExportWindow) -> int:
         """Append a window's messages."""
-        self.write_batch(window.timeline, window.batch)
-        return len(window.batch)
+        self.write_lines(window.lines, window.rows)
+        return window.rows
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Append some messages."""
-        self.write_payloads(batch.payload)
+        self.write_lines(lines(batch), len(batch))
 
-    def write_payloads(self, payloads: Sequence[bytes]) -> None:
-        """Append some payloads."""
-        self._file.write(_lines(payloads))
+    def write_lines(self, data: bytes, rows: int) -> None:
+        """Append so many messages as NDJSON."""
+        self._file.write(data)
         self._file.flush()
-        self.rows[self.paths[0]] += len(payloads)
+        self.rows[self.paths[0]] += rows
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return what to go on from."""
@@ -65,8 +64,8 @@ class JsonlPipe:
 
     def write(self, window: ExportWindow) -> int:
         """Write a window's messages."""
-        self.write_batch(window.timeline, window.batch)
-        return len(window.batch)
+        self._write(window.lines)
+        return window.rows
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Write some messages; raises `BrokenPipeError` when the reader has left."""
@@ -94,19 +93,14 @@ class JsonlPipe:
 
 def lines(batch: Batch) -> bytes:
     """Return the payloads as NDJSON."""
-    return _lines(batch.payload)
-
-
-def _lines(payloads: Sequence[bytes]) -> bytes:
-    return b"\n".join([*payloads, b""])
+    return b"\n".join([*batch.payload, b""])
 
 
 class KindFiles:
     """Writes a file for each kind into a folder, as a part of a data set has them."""
 
     def __init__(self, timeline: Timeline, folder: Path, suffix: str, compression: str) -> None:
-        self._kind_of = [device.kind for device in timeline.devices]
-        kinds = dict.fromkeys(self._kind_of)
+        kinds = dict.fromkeys(device.kind for device in timeline.devices)
         self._files = {kind: JsonlFile(folder / f"{kind}{suffix}", compressor(compression)) for kind in kinds}
 
     @property
@@ -121,12 +115,13 @@ class KindFiles:
 
     def write(self, window: ExportWindow) -> int:
         """Append a window's messages, each to the file of its kind."""
-        found: dict[str, list[bytes]] = {}
-        for position, payload in zip(window.batch.device, window.batch.payload, strict=True):
-            found.setdefault(self._kind_of[position], []).append(payload)
-        for kind, payloads in found.items():
-            self._files[kind].write_payloads(payloads)
-        return len(window.batch)
+        found: dict[str, list[Table]] = {}
+        for table in window.tables:
+            found.setdefault(table.kind, []).append(table)
+        for kind, tables in found.items():
+            rows = sum(len(table.times) for table in tables)
+            self._files[kind].write_lines(window.timeline.encode_lines(tables), rows)
+        return window.rows
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return what to go on from."""

@@ -122,7 +122,7 @@ class KafkaTopics:
     def write(self, window: ExportWindow) -> int:
         """Produce a window's messages."""
         self._produce(window.timeline, window.batch)
-        return len(window.batch)
+        return window.rows
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Produce some messages; they have arrived when this returns."""

@@ -166,13 +166,19 @@ class FaultPlan:
         return columns, np.unique(np.concatenate(seen))
 
     def apply_to_events(
-        self, kind: str, positions: Ints, times: Ints, events: list[dict[str, Any]], watch: AssignedFault | None = None
-    ) -> tuple[list[dict[str, Any]], Ints]:
+        self,
+        kind: str,
+        positions: Ints,
+        times: Ints,
+        events: Sequence[dict[str, Any]],
+        watch: AssignedFault | None = None,
+    ) -> tuple[Sequence[dict[str, Any]], Ints]:
         """Do the same to messages between the readings: of all faults, only those of clocks show in them."""
+        wrong_clocks = [assigned for assigned in self.reading_faults(kind) if assigned.fault.changes_clock]
+        if not wrong_clocks:
+            return events, NO_ROWS
         changed, seen = list(events), NO_ROWS
-        for assigned in self.reading_faults(kind):
-            if not assigned.fault.changes_clock:
-                continue
+        for assigned in wrong_clocks:
             rows = assigned.affected_rows(positions, times)
             errors = assigned.fault.clock_error_ms(rows.since_ms)
             for row, error in zip(rows.rows.tolist(), errors.tolist(), strict=True):

@@ -1,6 +1,6 @@
 """A sensor gives columns of readings for any devices at any times, by law 1 the same in any company."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -103,7 +103,8 @@ class Events:
     owner: Ints
     """Position of the device in the `ids` that were asked for."""
     time_ms: Ints
-    fields: list[dict[str, Any]]
+    fields: Sequence[dict[str, Any]]
+    """A list, or packed (`PackedEvents`) where many happen."""
 
 
 @runtime_checkable

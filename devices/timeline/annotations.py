@@ -115,7 +115,7 @@ class Annotations:
             boots = [0] * len(table.times) if table.boots is None else table.boots.tolist()
             keys = zip(table.positions.tolist(), boots, table.seqs.tolist(), strict=True)
             added["faults"] = [faults.get(key, none) for key in keys]
-        if not isinstance(table.columns, list):
+        if isinstance(table.columns, dict):
             return replace(table, columns=table.columns | added)
         columns = zip(*(list(column) for column in added.values()), strict=True) if added else ()
         rows = [row | dict(zip(added, values, strict=True)) for row, values in zip(table.columns, columns, strict=True)]

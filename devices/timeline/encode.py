@@ -53,19 +53,30 @@ def encode_columns(
     columns: Columns,
 ) -> list[bytes]:
     """Return one JSON payload a row: who, when, which, then the sensor's columns in their order."""
+    names = list(dict.fromkeys(device_ids))
+    numbers = {name: number for number, name in enumerate(names)}
+    indices = np.fromiter(map(numbers.__getitem__, device_ids), np.int64, len(device_ids))
+    return encode_lines(DictionaryColumn(indices, names), times_ms, boot, seqs, columns).split(b"\n")[:-1]
+
+
+def encode_lines(
+    device_ids: DictionaryColumn, times_ms: NDArray[np.int64], boot: int, seqs: NDArray[np.int64], columns: Columns
+) -> bytes:
+    """Return the same payloads as NDJSON, each with its line break."""
     rows = len(device_ids)
     if not rows:
-        return []
-    heads = {name: b'{"device_id":' + orjson.dumps(name) + b',"timestamp":"' for name in set(device_ids)}
+        return b""
+    found = device_ids.compacted()
+    heads = [b'{"device_id":' + orjson.dumps(name) + b',"timestamp":"' for name in found.dictionary]
     parts: list[Sequence[bytes] | bytes] = [
-        [heads[name] for name in device_ids],
+        _looked_up(heads, found.indices),
         *_time_parts(times_ms, _ends(boot)),
         json_texts(seqs).values,
     ]
     close = b""
     for name, column in columns.items():
         close = _lay_out(parts, close + b"," + orjson.dumps(name) + b":", column)
-    return join_rows([*parts, close + b"}\n"], rows).split(b"\n")[:-1]
+    return join_rows([*parts, close + b"}\n"], rows)
 
 
 def encode_events(

@@ -69,7 +69,7 @@ def has_value(name: str, table: Table, vitals: Vitals) -> Flags:
     if name in _OF_BATTERY:
         return np.full(len(table.times), vitals.battery_life_ms is not None)
     columns = table.columns
-    column = [row.get(name) for row in columns] if isinstance(columns, list) else columns.get(name, _NONE)
+    column = columns.get(name, _NONE) if isinstance(columns, dict) else [row.get(name) for row in columns]
     if column is _NONE:
         return np.zeros(len(table.times), dtype=bool)
     if isinstance(column, np.ndarray):
@@ -113,7 +113,7 @@ def _column(name: str, rows: TableRows) -> NDArray[Any] | Sequence[Any]:
         found: NDArray[Any] | Sequence[Any] = of_device(rows)
         return found
     columns = rows.table.columns
-    if isinstance(columns, list):
+    if not isinstance(columns, dict):
         if name in DERIVED and not (columns and name in columns[0]):
             return derived_column(name, {need: [row.get(need) for row in columns] for need in DERIVED[name].needs})
         return [row.get(name) for row in columns]

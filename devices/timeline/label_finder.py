@@ -149,7 +149,7 @@ def _showing(
     for window, table in group.tables_in_windows(positions, begins, ends):
         boots = np.full(len(window), boot) if table.boots is None else table.boots
         rows = _shown_by(plan, group, assigned, table)
-        if isinstance(table.columns, list):
+        if not isinstance(table.columns, dict):
             # What happens between readings tells of its own moment, readings of the time before them as well.
             rows = rows[table.times[rows] < windows.end[window[rows]]]
         shown = numbers.made_of(group, table, rows, assigned.fault.affected_fields)
@@ -189,13 +189,13 @@ def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Tab
         return np.flatnonzero(plan.lost(table.kind, table.positions, table.times, only=assigned))
     sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
     table = table.rows(sent)
-    if assigned.worlds is not None and isinstance(table.columns, list):
+    if assigned.worlds is not None and not isinstance(table.columns, dict):
         # What happens between readings would be something else in the other world, not the same with other values.
         return np.asarray(sent)
     if assigned.worlds is not None:
         without, with_it = (group.sample_in_world(world, table.positions, table.times) for world in assigned.worlds)
         return np.asarray(sent[differing_rows(without, with_it)])
-    if isinstance(table.columns, list):
+    if not isinstance(table.columns, dict):
         _, rows = plan.apply_to_events(table.kind, table.positions, table.times, table.columns, assigned)
     else:
         readings = Readings(table.kind, table.positions, table.times, table.columns)

@@ -6,6 +6,7 @@ from typing import Any, Self
 import orjson
 
 from devices.scenario.devices import Device
+from devices.sensors.packed_events import PackedEvents
 from devices.timeline.encode import encode_columns, encode_events
 from devices.timeline.table import Table
 from devices.timeline.wire_format import CommandAnswer, CommandRequest, HeardMessage, MessagePart, PublishOptions
@@ -64,9 +65,18 @@ class NativeFormat:
         """Return the payload of each row of a table, whose rows are all of one boot."""
         columns = table.columns
         device_ids = [device.device_id for device in devices]
-        if isinstance(columns, list):
+        if isinstance(columns, dict):
+            return encode_columns(device_ids, timestamps_ms, boot, table.seqs, columns)
+        if not isinstance(columns, PackedEvents):
             return encode_events(device_ids, timestamps_ms, boot, table.seqs, columns)
-        return encode_columns(device_ids, timestamps_ms, boot, table.seqs, columns)
+        payloads = [b""] * len(device_ids)
+        for rows, fields in columns.by_shape():
+            places = rows.tolist()
+            ids = [device_ids[place] for place in places]
+            encoded = encode_columns(ids, timestamps_ms[rows], boot, table.seqs[rows], fields)
+            for place, payload in zip(places, encoded, strict=True):
+                payloads[place] = payload
+        return payloads
 
     def properties_of(self, device: Device, options: PublishOptions) -> Properties | None:
         """Return none: the contract has no properties."""

@@ -1,9 +1,11 @@
 """Messages as columns, as the timeline computes them and exports take them, and as payloads for the wire."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from devices.sensors.columns import Columns, take_rows
+from devices.sensors.packed_events import PackedEvents
 from devices.world.random import Ints
 from edgewire.messages import Channel
 
@@ -19,7 +21,7 @@ class Table:
     positions: Ints
     """Positions of the devices in `Timeline.devices`."""
     seqs: Ints
-    columns: Columns | list[dict[str, Any]]
+    columns: Columns | Sequence[dict[str, Any]]
     """Fields of the messages beside device_id, timestamp, boot and seq: columns where all rows have the same fields,
     else the fields of each row."""
     boots: Ints | None = None
@@ -28,11 +30,13 @@ class Table:
     def rows(self, rows: Ints) -> "Table":
         """Return some of its rows, in the order given."""
         columns = self.columns
-        chosen = (
-            [columns[row] for row in rows.tolist()]
-            if isinstance(columns, list)
-            else {name: take_rows(column, rows) for name, column in columns.items()}
-        )
+        chosen: Columns | Sequence[dict[str, Any]]
+        if isinstance(columns, dict):
+            chosen = {name: take_rows(column, rows) for name, column in columns.items()}
+        elif isinstance(columns, PackedEvents):
+            chosen = columns.take(rows)
+        else:
+            chosen = [columns[row] for row in rows.tolist()]
         boots = None if self.boots is None else self.boots[rows]
         return replace(
             self,

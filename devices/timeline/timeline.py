@@ -32,10 +32,11 @@ from devices.scenario.devices import (
 from devices.scenario.kind_places import find_neighbours
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import boot_number
-from devices.sensors.columns import Columns
+from devices.sensors.columns import Columns, DictionaryColumn
 from devices.sensors.fields import numeric_fields
 from devices.sensors.registry import KINDS
 from devices.timeline.annotations import Annotations
+from devices.timeline.encode import encode_lines
 from devices.timeline.formats import make_wire_formats
 from devices.timeline.group import Group
 from devices.timeline.label_finder import faults_shown, find_labels
@@ -229,6 +230,30 @@ class Timeline:
                     payloads[row * per_row + place] = payload
         return payloads
 
+    def encode_lines(self, tables: Sequence[Table]) -> bytes:
+        """Return tables, each in the order of all output, as NDJSON in that order, in the native format.
+
+        A table alone is not taken apart into payloads: it takes an eighth less (traffic) to two fifths (bme280).
+        """
+        if len(tables) == 1 and self.paced is None:
+            table = tables[0]
+            boots, columns = self.boots(table), table.columns
+            if isinstance(boots, int) and isinstance(columns, dict):
+                who = DictionaryColumn(table.positions, [device.device_id for device in self.devices])
+                return encode_lines(who, self.timestamps_ms(table), boots, table.seqs, columns)
+        payloads = [payload for table in tables for payload in self.encode_table(table)]
+        ordered = map(payloads.__getitem__, self.merged_order(tables).tolist())
+        return b"\n".join([*ordered, b""])
+
+    def merged_order(self, tables: Sequence[Table]) -> Ints:
+        """Return the order of all output of the rows of several tables, one behind the other."""
+        if not tables:
+            return np.empty(0, dtype=np.int64)
+        times, positions, seqs = (
+            np.concatenate([getattr(table, name) for table in tables]) for name in ("times", "positions", "seqs")
+        )
+        return self.output_order(times, positions, seqs)
+
     def boots(self, table: Table) -> Ints | int:
         """Return the `boot` of each row, or of all."""
         return self.boot if table.boots is None else table.boots
@@ -404,7 +429,7 @@ class Timeline:
 
     def _with_delays(self, table: Table) -> Table:
         delay = self.faults.network_delay_ms(table.kind, table.positions, table.times)
-        if isinstance(table.columns, list):
+        if not isinstance(table.columns, dict):
             rows = zip(table.columns, delay.tolist(), strict=True)
             return replace(table, columns=[row | {"network_delay_ms": late} for row, late in rows])
         return replace(table, columns=table.columns | {"network_delay_ms": delay})
@@ -421,7 +446,7 @@ def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | Non
     if gone.any():
         missing, table = table.rows(np.flatnonzero(gone)), table.rows(np.flatnonzero(~gone))
     kind, positions, times, columns = table.kind, table.positions, table.times, table.columns
-    if isinstance(columns, list):
+    if not isinstance(columns, dict):
         rows, _ = plan.apply_to_events(kind, positions, times, columns)
         if clean is not None and "timestamp" in plan.affected_fields(kind):
             rows = [row | {"clean_timestamp": text} for row, text in zip(rows, timestamps(times), strict=True)]

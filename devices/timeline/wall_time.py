@@ -55,7 +55,7 @@ class PacedTime:
 def with_shown_times(table: Table, clock_error_ms: Ints, paced: PacedTime) -> Table:
     """Return a table whose messages name the times that are shown, a device's clock being wrong by the error."""
     kind = KINDS[table.kind]
-    if isinstance(table.columns, list):
+    if not isinstance(table.columns, dict):
         errors = clock_error_ms.tolist()
         rows = [_event(table.kind, row, error, paced) for row, error in zip(table.columns, errors, strict=True)]
         return replace(table, columns=[kind.restamp_event(row) for row in rows] if kind.restamp_event else rows)

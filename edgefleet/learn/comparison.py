@@ -99,7 +99,7 @@ def _compared(group: LearnedGroup, part: LearnedPart, tables: Sequence[Table]) -
 def _series(table: Table, name: str) -> list[Floats]:
     """Return the numbers of a field of each device."""
     columns: Any = table.columns
-    if isinstance(columns, list):
+    if not isinstance(columns, dict):
         column: Any = [row.get(name) for row in columns]
     elif name in columns:
         column = columns[name]

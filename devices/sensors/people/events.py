@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from devices.sensors.columns import Columns, NullableColumn, first_known, nullable
 from devices.sensors.user_module import call_type, load_attribute
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, uniform
 from devices.world.world import DAY_MS, HOUR_MS
@@ -97,18 +98,16 @@ def _guarded(path: str, kind: VisitEvent) -> VisitEvent:
     return replace(kind, detect=detect)
 
 
-def visit_fields(types: tuple[VisitEvent, ...], visits: VisitState) -> list[dict[str, object]]:
+def visit_columns(types: tuple[VisitEvent, ...], visits: VisitState) -> Columns:
     """Return for each visit the names of its types, and every attribute, None where no type that holds gives it."""
-    rows: list[dict[str, object]] = [{"events": []} for _ in range(len(visits.entries_ms))]
+    names: list[list[str]] = [[] for _ in range(len(visits.entries_ms))]
+    attributes: dict[str, NullableColumn] = {}
     for kind in types:
-        holds, attributes = kind.detect(visits)
-        values = {name: column.tolist() for name, column in attributes.items()}
-        for row, holds_here in enumerate(holds.tolist()):
-            names = rows[row]["events"]
-            if holds_here and isinstance(names, list):
-                names.append(kind.name)
-            for name, column in values.items():
-                # Of two types that have an attribute in common, it is that of the first that holds.
-                if rows[row].setdefault(name, None) is None and holds_here:
-                    rows[row][name] = column[row]
-    return rows
+        holds, found = kind.detect(visits)
+        for row in np.flatnonzero(holds).tolist():
+            names[row].append(kind.name)
+        for name, values in found.items():
+            column = nullable(values.astype(np.float64) if values.dtype.kind == "f" else values, holds)
+            # Of two types that have an attribute in common, it is that of the first that holds.
+            attributes[name] = first_known(attributes[name], column) if name in attributes else column
+    return {"events": names, **attributes}

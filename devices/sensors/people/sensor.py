@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import Field
 
 from devices.sensors.base import Events, Population
-from devices.sensors.columns import Columns
+from devices.sensors.columns import Columns, DictionaryColumn, TimeColumn
 from devices.sensors.kind import DeviceKind
-from devices.sensors.people.events import VisitEvent, VisitState, visit_events_of, visit_fields
+from devices.sensors.packed_events import PackedEvents
+from devices.sensors.people.events import VisitEvent, VisitState, visit_columns, visit_events_of
 from devices.sensors.people.visits import ENTRY, SESSION, VisitDay, VisitMessages
 from devices.world.random import Ints
 from devices.world.shops import Shops
-from devices.world.timestamps import timestamps
 from devices.world.world import DAY_MS, HOUR_MS, World
 from edgewire.clock import parse_ms
 from edgewire.config import Config
@@ -112,7 +112,9 @@ class PeopleSensor:
 
     def events(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Events:
         """Return crossings and sessions in [start_ms, stop_ms)."""
-        owners, times, fields = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], []
+        owners: list[Ints] = []
+        times: list[Ints] = []
+        fields: list[PackedEvents] = []
         for day in range(
             int(self._days(world, ids, start_ms).min()), int(self._days(world, ids, stop_ms - 1).max()) + 1
         ):
@@ -120,10 +122,10 @@ class PeopleSensor:
             messages = visits.messages(ids, start_ms, stop_ms)
             owners.append(messages.owner)
             times.append(messages.due_ms)
-            fields += _fields(visits, messages, self._event_types)
+            fields.append(_fields(visits, messages, self._event_types))
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
-        return Events(owner[order], np.concatenate(times)[order], [fields[row] for row in order.tolist()])
+        return Events(owner[order], np.concatenate(times)[order], PackedEvents.concat(fields).take(order))
 
     def event_count(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Ints:
         """Count three messages a visit of whole days, and of the first and the last day what lies in the window."""
@@ -195,45 +197,38 @@ class PeopleSensor:
 _SLOTS = [f"{start:02d}:00–{(start + 2) % 24:02d}:59" for start in (1, 4, 7, 10, 13, 16, 19, 22)]
 
 
-def _fields(day: VisitDay, messages: VisitMessages, types: tuple[VisitEvent, ...]) -> list[dict[str, Any]]:
+def _fields(day: VisitDay, messages: VisitMessages, types: tuple[VisitEvent, ...]) -> PackedEvents:
     """Return what these messages say; weekday and time slot are in UTC, as all their times."""
-    sorts, entries, exits = messages.sorts, messages.entries_ms, messages.exits_ms
-    moments = np.where(sorts == ENTRY, entries, np.where(sorts == SESSION, entries, exits))
-    session = sorts == SESSION
-    further: list[dict[str, object]] = [{}] * int(session.sum())
+    is_session = messages.sorts == SESSION
+    session, crossing = np.flatnonzero(is_session), np.flatnonzero(~is_session)
+    entries, exits, sorts = messages.entries_ms[session], messages.exits_ms[session], messages.sorts[crossing]
+    sessions: Columns = {
+        "event_type": DictionaryColumn(np.zeros(len(session), dtype=np.int64), ("foot_traffic",)),
+        "customer_id": day.customer_ids(messages.visitors[session]),
+        "entry_time": TimeColumn(entries),
+        "exit_time": TimeColumn(exits),
+        "trip_duration_minutes": np.rint((exits - entries) / 60_000).astype(np.int64),
+        **_calendar(entries),
+    }
     if types:
         bits = day.visit_bits(messages.visitors[session])
-        further = visit_fields(types, VisitState(entries[session], exits[session], bits))
-    visits = iter(
-        zip(
-            day.customer_ids(messages.visitors[session]),
-            timestamps(exits[session]),
-            np.rint((exits[session] - entries[session]) / 60_000).astype(np.int64).tolist(),
-            further,
-            strict=True,
-        )
-    )
-    found: list[dict[str, Any]] = []
-    weekdays = (moments // DAY_MS % 7).tolist()
-    slots = ((moments % DAY_MS // HOUR_MS - 1) % 24 // 3).tolist()
-    for sort, moment, weekday, slot in zip(sorts.tolist(), timestamps(moments), weekdays, slots, strict=True):
-        calendar = {"weekday": _WEEKDAYS[weekday], "time_slot": _SLOTS[slot]}
-        if sort == SESSION:
-            customer, leave, minutes, more = next(visits)
-            found.append(
-                {
-                    "event_type": "foot_traffic",
-                    "customer_id": customer,
-                    "entry_time": moment,
-                    "exit_time": leave,
-                    "trip_duration_minutes": minutes,
-                    **calendar,
-                    **more,
-                }
-            )
-        else:
-            found.append({"event_type": "entry" if sort == ENTRY else "exit", "time": moment, **calendar})
-    return found
+        sessions |= visit_columns(types, VisitState(entries, exits, bits))
+    moments = np.where(sorts == ENTRY, messages.entries_ms[crossing], messages.exits_ms[crossing])
+    crossings: Columns = {
+        "event_type": DictionaryColumn((sorts != ENTRY).astype(np.int64), ("entry", "exit")),
+        "time": TimeColumn(moments),
+        **_calendar(moments),
+    }
+    rows = np.empty(len(is_session), dtype=np.int64)
+    rows[session], rows[crossing] = np.arange(len(session)), np.arange(len(crossing))
+    return PackedEvents((crossings, sessions), is_session.astype(np.int64), rows)
+
+
+def _calendar(moments: Ints) -> Columns:
+    return {
+        "weekday": DictionaryColumn(moments // DAY_MS % 7, _WEEKDAYS),
+        "time_slot": DictionaryColumn((moments % DAY_MS // HOUR_MS - 1) % 24 // 3, _SLOTS),
+    }
 
 
 def _restamped(event: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.sensors.columns import FixedTextColumn
 from devices.sensors.people.rank_index import RankIndex
 from devices.sensors.uuids import uuid4_texts
 from devices.world.random import Hashes, Ints, hash_bits, uniform
@@ -102,7 +103,7 @@ class VisitDay:
         keys = self._keys[self._entries[visitors] // _SPAN_MS]
         return hash_bits(self._world.seed, "shop/visit", keys, self._day, self._numbers[visitors].astype(np.int64))
 
-    def customer_ids(self, visitors: Ints) -> list[str]:
+    def customer_ids(self, visitors: Ints) -> FixedTextColumn:
         """Return a version 4 UUID for each of these visitors."""
         counters = (
             self._keys[self._entries[visitors] // _SPAN_MS],
@@ -110,7 +111,7 @@ class VisitDay:
             self._numbers[visitors].astype(np.int64),
         )
         high, low = (hash_bits(self._world.seed, f"shop/customer/{half}", *counters) for half in ("a", "b"))
-        return uuid4_texts(high, low).tolist()
+        return uuid4_texts(high, low)
 
     def counted_until(self, shops: Ints, times_ms: Ints) -> Ints:
         """Return entries and exits (a row each) that the counters have seen from local midnight to these instants."""
