@@ -11,18 +11,15 @@ from typing import NamedTuple
 
 from benchmarks.backlog import Backlog, Inbox, wait_for
 from benchmarks.bridge_processes import NaiveBridge, ours, profiled, read_profile, wait_until
+from benchmarks.latency_runs import CONNECTING_S, RATE, STEADY_S, measure_latency
 from benchmarks.profiled_bridge import KAFKA, OTHER, SPOOL, STAGES
 from benchmarks.sampling import table
-from benchmarks.sink_latency import SinkLatency
-from benchmarks.stack import Stack, running_stack, start_fleet
+from benchmarks.stack import Stack, running_stack
 from edgefleet.embedded import ManagedProcess
-from edgefleet.verify.http_source import HttpSource
-from edgefleet.verify.kafka_source import KafkaSource
 
 OURS, NAIVE = 60_000, 3_000
 """Messages of a backlog, by which bridge has to take it: some seconds for either."""
-RATE, NAIVE_RATE = 3000, 100
-STEADY_S, CONNECTING_S = 15, 6
+NAIVE_RATE = 100
 DRAINED_S = 60
 
 
@@ -110,19 +107,11 @@ def _throughput(stack: Stack, count: int) -> Throughput:
 
 def _latency(stack: Stack, rate: int) -> list[str]:
     """Percentiles in HTTP and in Kafka once every device is connected."""
-    name = f"steady{time.time_ns()}"
-    fleet = start_fleet(stack, [{"kind": "bme280", "count": rate, "interval": "1s", "id": f"{name}-{{n}}"}])
-    time.sleep(CONNECTING_S + STEADY_S)
-    record = fleet.finish()
-    from_ms = max(record.started_ms + 1000 * ((record.connected_after_s or 0) + 1), record.stopped_ms - 1000 * STEADY_S)
-    time.sleep(2)
-    kafka = KafkaSource(stack.kafka.bootstrap_servers, since_ms=record.started_ms)
-    texts = []
-    for source in (HttpSource(stack.ingest_url), kafka):
-        found = SinkLatency.read(source, record, devices=name).latency_ms(from_ms, record.stopped_ms)
-        # Nothing: the machine was so busy that the devices were not connected in time, or nothing of theirs came.
-        texts.append(f"{found['p50']} / {found['p95']} / {found['p99']} ms" if found["messages"] else "not measured")
-    return texts
+    # Nothing: the machine was so busy that the devices were not connected in time, or nothing of theirs came.
+    return [
+        f"{found['p50']} / {found['p95']} / {found['p99']} ms" if found["messages"] else "not measured"
+        for found in measure_latency(stack, rate)
+    ]
 
 
 def _killed(stack: Stack, name: str, bridge: ManagedProcess, count: int) -> Loss:
