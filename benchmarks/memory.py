@@ -30,6 +30,7 @@ from edgefleet.embedded import MosquittoProcess
 from edgefleet.launch.process_tuning import raise_open_files, tune_allocator, tuned_process
 from edgefleet.provision.authority import Authority
 from edgefleet.provision.files import write_secret
+from edgewire.messages import CONTRACT
 
 FEW = 100
 SAMPLE = 200
@@ -42,8 +43,8 @@ MOST_OVER_TLS = 3000
 LONGEST_S = 300
 
 # Kinds other than bme280 remember what they have seen, such as a route or visitors: 10 to 160 KiB each (see `doctor`).
-FLEETS = {
-    "bme280": {"bme280": 1.0},
+FLEETS: dict[str, dict[str, float]] = {
+    **{kind: {kind: 1.0} for kind in CONTRACT},
     "nine bme280 to one of gps and telematics": {"bme280": 0.9, "gps": 0.05, "telematics": 0.05},
 }
 

@@ -212,3 +212,16 @@ def test_what_cannot_be_is_refused_with_a_sentence(nmea: Any, group: dict[str, A
     with pytest.raises((ValueError, ConfigError)) as raised:
         scenario(nmea, **group)
     assert said in str(raised.value)
+
+
+def test_a_fleet_without_receivers_to_hear_is_not_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def go_through(_: Scenario) -> None:
+        raise AssertionError("each of its devices would be made once more")
+
+    monkeypatch.setattr("devices.fleet.receiver_outputs.all_devices", go_through)
+    group: dict[str, Any] = {"kind": "gps", "count": 2, "interval": "1s"}
+    quiet = Scenario(devices=[group])
+    assert ReceiverOutputs(quiet, 0, Shard(), lambda: 0, float).device_ids == []
+    heard = scenario({"tcp": "127.0.0.1:5000"}, count=2)
+    with pytest.raises(AssertionError, match="once more"):
+        ReceiverOutputs(heard, 0, Shard(), lambda: 0, float)
