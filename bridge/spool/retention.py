@@ -1,7 +1,7 @@
 """Keeps the spool file small: what every sink is done with is deleted, and the file shrinks again.
 
 Below the lowest cursor everything goes. Beyond it, where one stuck message must not keep millions, a block loses what
-all sinks are done with as soon as that is worth a statement.
+all sinks are done with as soon as that is worth a statement; near the cursor, only when nothing else is to be done.
 """
 
 import json
@@ -16,6 +16,10 @@ _DELETE_AT_ONCE = 2_000
 
 _DELETE_ABOVE_AT_LEAST = 256
 """Messages of a block that are deleted beyond the lowest cursor; so at most one in 16 stays although it is done."""
+
+_NEAR_BLOCKS = 2
+"""Blocks from the lowest cursor on that are left alone while messages come: where several queues deliver, each a little
+ahead of the others, the cursor passes them by itself, and what is below it is deleted in one go."""
 
 KEEP_FREE_BYTES = 16 << 20
 """Free pages that are kept for the messages to come."""
@@ -63,20 +67,41 @@ class Retention:
         return {*done_bitmaps, *range(before >> bitmap.SHIFT, (cursor >> bitmap.SHIFT) + 1)}
 
     def delete_above_cursor(self, touched: Collection[int], last_id: int) -> None:
-        """Delete beyond the lowest cursor in these blocks, but for the newest: ids go on from the newest message."""
-        lowest = min(self.cursors.values()) >> bitmap.SHIFT
+        """Delete beyond the lowest cursor in these blocks, unless they are near it; of the newest block nothing, as ids
+        go on from the newest message.
+        """
+        first = (min(self.cursors.values()) >> bitmap.SHIFT) + _NEAR_BLOCKS
         for block in touched:
-            if not lowest <= block < last_id >> bitmap.SHIFT:
-                continue
-            gone = bitmap.FULL
-            for sink, cursor in self.cursors.items():
-                gone &= bitmap.bits_upto(block, cursor) | self.done[sink].get(block, 0)
-            gone = bitmap.bits_above(gone, block, self._deleted_upto) & ~self._deleted.get(block, 0)
-            if gone.bit_count() >= _DELETE_ABOVE_AT_LEAST:
-                listed = json.dumps(bitmap.ids_of(gone, block))
-                self._database.execute("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (listed,))
-                self._deleted[block] = self._deleted.get(block, 0) | gone
-                self._write_bits("", block, self._deleted[block])
+            if first <= block < last_id >> bitmap.SHIFT:
+                self._delete_done(block)
+
+    def can_delete_near_cursor(self, last_id: int) -> bool:
+        """Say whether `delete_near_cursor` has something to do."""
+        return any(map(self._deletable, self._near_blocks(last_id)))
+
+    def delete_near_cursor(self, last_id: int) -> None:
+        """Delete in the blocks that `delete_above_cursor` leaves alone."""
+        for block in self._near_blocks(last_id):
+            self._delete_done(block)
+
+    def _near_blocks(self, last_id: int) -> range:
+        lowest = min(self.cursors.values()) >> bitmap.SHIFT
+        return range(lowest, min(lowest + _NEAR_BLOCKS, last_id >> bitmap.SHIFT))
+
+    def _deletable(self, block: int) -> int:
+        """Return what all sinks are done with in a block and is still here, as bits; 0 where it is not worth it."""
+        gone = bitmap.FULL
+        for sink, cursor in self.cursors.items():
+            gone &= bitmap.bits_upto(block, cursor) | self.done[sink].get(block, 0)
+        gone = bitmap.bits_above(gone, block, self._deleted_upto) & ~self._deleted.get(block, 0)
+        return gone if gone.bit_count() >= _DELETE_ABOVE_AT_LEAST else 0
+
+    def _delete_done(self, block: int) -> None:
+        if gone := self._deletable(block):
+            listed = json.dumps(bitmap.ids_of(gone, block))
+            self._database.execute("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (listed,))
+            self._deleted[block] = self._deleted.get(block, 0) | gone
+            self._write_bits("", block, self._deleted[block])
 
     def can_delete_below_cursor(self) -> bool:
         """Say whether messages that all cursors are past are still here."""

@@ -106,16 +106,23 @@ class SpoolStore:
 
     def needs_maintenance(self) -> bool:
         """Say whether `maintain` has something to do."""
-        return self._retention.can_delete_below_cursor() or self._retention.can_vacuum()
+        retention = self._retention
+        return (
+            retention.can_delete_below_cursor()
+            or retention.can_vacuum()
+            or retention.can_delete_near_cursor(self.last_id)
+        )
 
     def maintain(self) -> None:
-        """Delete some more of what every sink is past, and give some free pages back to the file system."""
+        """Delete some more of what every sink is done with, and give some free pages back to the file system."""
         with translate_errors(self.path):
-            if self._retention.can_delete_below_cursor():
+            retention = self._retention
+            if retention.can_delete_below_cursor() or retention.can_delete_near_cursor(self.last_id):
                 with self._transaction():
-                    self._retention.delete_below_cursor()
-                    self._retention.measure()
-            self._retention.vacuum()
+                    retention.delete_below_cursor()
+                    retention.delete_near_cursor(self.last_id)
+                    retention.measure()
+            retention.vacuum()
 
     def close(self) -> None:
         """Close the file in good order, as far as it lets us, and let another process have it."""

@@ -154,12 +154,17 @@ class RequestBuilder:
             return data
         before = self.target.line_before
         # A bulk API wants a line end behind its last line as well.
-        return one_line(before.render(event)) + b"\n" + one_line(data) + b"\n" if before else one_line(data)
+        return one_line(before.render(event)) + b"\n" + one_line(data) + b"\n" if before else data
 
     def encode_batch(self, items: list[bytes]) -> bytes:
         """Return a batch as one body."""
         if self.format == "ndjson":
-            return (b"" if self.target.line_before else b"\n").join(items)
+            if self.target.line_before:
+                return b"".join(items)
+            body = b"\n".join(items)
+            # Hardly any has a line break of its own: to look at all of them once is quicker than at each.
+            has_others = b"\r" in body or body.count(b"\n") >= len(items)
+            return b"\n".join(map(one_line, items)) if has_others else body
         return b"[" + b",".join(items) + b"]"
 
     def _keys_of(self, destination: str) -> list[str]:

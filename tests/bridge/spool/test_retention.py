@@ -36,6 +36,11 @@ def fill(store: SpoolStore, count: int = COUNT, size: int = 0) -> None:
         store.commit([spooled(number, text="x" * size) for number in range(first, end)])
 
 
+def maintain_all(store: SpoolStore) -> None:
+    while store.needs_maintenance():
+        store.maintain()
+
+
 def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) -> None:
     with closing(SpoolStore(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         fill(store, size=200)
@@ -45,6 +50,9 @@ def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) ->
             progress = AckTracker(sink, 0)
             for first in range(1, COUNT + 1, 700):
                 commit_cursor(store, progress, [n for n in range(first, min(first + 700, COUNT + 1)) if n != stuck])
+        left = reader.read_messages(0, limit=COUNT, max_bytes=1 << 30)
+        assert len(left) <= COUNT - bitmap.SIZE + 256  # only what is near the cursor waits for a moment of rest
+        maintain_all(store)
         left = reader.read_messages(0, limit=COUNT, max_bytes=1 << 30)
         assert left[0].id == 5
         assert len(left) <= 2 * 256 + bitmap.SIZE  # the newest block stays whole
@@ -58,8 +66,7 @@ def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) ->
         again = AckTracker("http", store.cursor("http"), store.done_bitmaps("http"))
         commit_cursor(store, again, [5])
         assert store.cursor("http") == COUNT
-        while store.needs_maintenance():
-            store.maintain()
+        maintain_all(store)
         assert read_spool_report(path).balanced
         assert [one.pending for one in read_spool_report(path).sinks] == [1, 1]
 
@@ -69,6 +76,7 @@ def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(
         fill(store)
         for sink in SINKS:
             commit_cursor(store, AckTracker(sink, 0), [n for n in range(1, COUNT + 1) if n % 1000])
+        maintain_all(store)
         with pytest.raises(ConfigError, match="holds 12 messages for the sink 'kafka'"):
             store.reconcile_sinks(["http"])
         store.reconcile_sinks([*SINKS, "file"])
@@ -76,6 +84,23 @@ def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(
         assert file.balanced
         with closing(SpoolReader(path)) as reader:
             assert file.pending == len(reader.read_messages(0, limit=COUNT, max_bytes=1 << 30)) < COUNT / 2
+
+
+def test_what_several_queues_deliver_near_the_cursor_is_deleted_below_it(path: Path) -> None:
+    """Two queues, one always a batch ahead: nothing is deleted one by one, and nothing is left."""
+    with closing(SpoolStore(path, ["http"])) as store, closing(SpoolReader(path)) as reader:
+        fill(store)
+        progress = AckTracker("http", 0)
+        for first in range(1, COUNT + 1, 1000):
+            ids = range(first, min(first + 1000, COUNT + 1))
+            for parity in (1, 0):
+                commit_cursor(store, progress, [number for number in ids if number % 2 == parity])
+                left = reader.read_messages(0, limit=COUNT, max_bytes=1 << 30)
+                beyond = [one.id for one in left if one.id > store.cursor("http")]
+                assert beyond == list(range(store.cursor("http") + 1, COUNT + 1))
+        maintain_all(store)
+        assert reader.read_messages(0, limit=COUNT, max_bytes=1 << 30) == []
+        assert read_spool_report(path).balanced
 
 
 @pytest.mark.slow
