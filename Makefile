@@ -109,11 +109,12 @@ NO_ENGINE = { echo "this needs a running Docker, or Podman with podman-compose" 
 # Docker Compose prints the address, podman-compose the port alone.
 ADDRESS = 127.0.0.1:$$($(COMPOSE) port $(1) | sed 's/.*://')
 
+# All services of ours are one image: built for one of them, as podman-compose would build it for each at the same time.
 # The fleet last: what is published before the bridge's first subscription is kept for nobody, and Podman before 4.6
 # does not wait until a service is healthy.
 up:  ## docker-compose.yml, built and started in the background
 	@test -n "$(COMPOSE)" || $(NO_ENGINE)
-	$(COMPOSE) build
+	$(COMPOSE) build secrets
 	$(COMPOSE) run --rm -T secrets
 	$(COMPOSE) up --detach mosquitto kafka ingest bridge
 	@echo "waiting until the bridge is ready"
@@ -123,13 +124,15 @@ up:  ## docker-compose.yml, built and started in the background
 	  "ingest http://$(call ADDRESS,ingest 8000)/docs, bridge http://$(call ADDRESS,bridge 9464)/metrics;" \
 	  "passwords and tokens: make credentials"
 
+CREDENTIALS ?= build/credentials
+
 credentials:  ## what a client of `make up` needs: passwords, tokens and the certificate to trust, in build/credentials
 	@test -n "$(COMPOSE)" || $(NO_ENGINE)
-	@mkdir -p -m 700 build/credentials
+	@mkdir -p -m 700 "$(CREDENTIALS)"
 	@$(COMPOSE) run --rm --no-deps -T --entrypoint tar secrets -c -C /secrets/people . \
-	  | tar -x --no-same-owner --no-same-permissions -C build/credentials
-	@chmod 600 build/credentials/*
-	@echo "build/credentials: $$(ls build/credentials | tr '\n' ' ')"
+	  | tar -x --no-same-owner --no-same-permissions -C "$(CREDENTIALS)"
+	@chmod 700 "$(CREDENTIALS)" && chmod 600 "$(CREDENTIALS)"/*
+	@echo "$(CREDENTIALS): $$(ls "$(CREDENTIALS)" | tr '\n' ' ')"
 
 down:  ## ends it; its data stays in the volumes
 	@test -n "$(COMPOSE)" || $(NO_ENGINE)

@@ -16,6 +16,7 @@ A service has the volume of its own folder, and cannot read those of others.
 
 import csv
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -53,9 +54,10 @@ def make(scenario: Path, folder: Path) -> None:
     _write(folder / "kafka" / "clients.properties", f"password={kafka}\n".encode())
     _write(folder / "ingest" / "token", f"{ingest}\n".encode())
     trusted = (identities / "ca.crt").read_bytes()
+    outside = f"127.0.0.1:{os.environ.get('KAFKA_PORT') or 9092}"
     for place in ("fleet", "bridge", "people"):
         properties = _kafka_properties(kafka, "ca.crt" if place == "people" else "/secrets/ca.crt")
-        cluster = {"bootstrap_servers": "127.0.0.1:9092" if place == "people" else "kafka:19092"}
+        cluster = {"bootstrap_servers": outside if place == "people" else "kafka:19092"}
         _write(folder / place / "ca.crt", trusted)
         _write(folder / place / "ingest-token", f"{ingest}\n".encode())
         _write(folder / place / "kafka.yaml", json.dumps(cluster | {"properties": properties}).encode() + b"\n")

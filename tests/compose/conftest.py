@@ -48,7 +48,7 @@ def docker_compose_command() -> str:
 @pytest.fixture(scope="session")
 def docker_setup() -> list[str]:
     """As `make up`. The fleet comes later: Podman before 4.6 starts it without waiting for the bridge to be healthy."""
-    return ["build", "run --rm -T secrets", "up --detach mosquitto kafka ingest bridge"]
+    return ["build secrets", "run --rm -T secrets", "up --detach mosquitto kafka ingest bridge"]
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """docker-compose.yml: builds, becomes ready, and carries every message of the fleet to both sinks."""
 
 import json
+import os
+import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +111,25 @@ def test_kafka_lets_nobody_in_without_its_password(stack: ComposeStack) -> None:
     ):
         with pytest.raises(KafkaException):
             topics(**refused)
+
+
+def test_credentials_are_for_the_eyes_of_who_asked_and_open_the_doors(
+    stack: ComposeStack, docker_compose_project_name: str, tmp_path: Path
+) -> None:
+    given = tmp_path / "credentials"
+    variables = os.environ | {"COMPOSE_PROJECT_NAME": docker_compose_project_name}
+    command = ["make", "--silent", "credentials", f"CREDENTIALS={given}"]
+    done = subprocess.run(
+        command, cwd=DOCKER_COMPOSE.parent, env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.stat().st_mode & 0o77 for path in (given, *given.iterdir())} == {0}
+    assert (given / "ingest-token").read_text().strip() == stack.ingest_token
+    cluster = yaml.safe_load((given / "kafka.yaml").read_text())
+    properties = cluster["properties"] | {"ssl.ca.location": str(given / "ca.crt"), "log_level": 0}
+    assert (
+        AdminClient({"bootstrap.servers": cluster["bootstrap_servers"], **properties}).list_topics(timeout=10).brokers
+    )
 
 
 def test_secrets_are_made_once(stack: ComposeStack) -> None:

@@ -72,7 +72,8 @@ def test_nobody_is_let_in_without_a_password() -> None:
     assert environment("ingest")["EDGEFLEET_INGEST_TOKEN_FILE"] == "${EDGEFLEET_INGEST_TOKEN_FILE-/secrets/token}"
 
 
-def test_secrets_are_made_once_and_each_service_gets_its_own(tmp_path: Path) -> None:
+def test_secrets_are_made_once_and_each_service_gets_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_PORT", "29092")
     scenario = tmp_path / "fleet.yaml"
     scenario.write_text("devices: [{kind: bme280, count: 2}]\n")
     made = [sys.executable, str(ROOT / "docker" / "make_secrets.py"), str(scenario), str(tmp_path / "secrets")]
@@ -95,6 +96,7 @@ def test_secrets_are_made_once_and_each_service_gets_its_own(tmp_path: Path) -> 
         *("people/ingest-token", "fleet/ingest-token"),
         *("bridge/ingest-token", "ingest/token"),
     }
+    assert json.loads(first["people/kafka.yaml"])["bootstrap_servers"] == "127.0.0.1:29092"
     password = json.loads(first["bridge/kafka-properties"])["sasl.password"]
     assert first["kafka/clients.properties"].decode() == f"password={password}\n"
     bridge, operator = (first[f"{place}/mqtt-password"].decode().strip() for place in ("bridge", "people"))
@@ -173,6 +175,9 @@ def test_every_setting_of_the_environment_reaches_its_service(service: str, name
     assert wanted - environment(service).keys() - OF_THE_CONTAINER.keys() == set()
 
 
+OF_COMPOSE = {"FLEET_SHARD", "FLEET_RUN_ID", "KAFKA_PORT"}
+"""What docker-compose.yml and the command line read, and no configuration."""
+
 PLACES = {
     "BRIDGE_BROKER": {"BRIDGE_MQTT__CA_FILE", "BRIDGE_MQTT__PASSWORD_FILE"},
     "BRIDGE_HTTP__URL": {"BRIDGE_HTTP__TOKEN_FILE"},
@@ -195,7 +200,7 @@ def test_what_is_for_our_own_services_depends_on_the_place(place: str) -> None:
 def test_a_setting_is_the_users_before_it_is_ours(service: str) -> None:
     known = {*OPTION_VARIABLES, *variable_names(BridgeConfig, "BRIDGE_"), *variable_names(Scenario, "EDGEFLEET_")}
     for name, value in environment(service).items():
-        assert known & {name, name.removesuffix("_FILE")} or name in {"FLEET_SHARD", "FLEET_RUN_ID"}
+        assert known & {name, name.removesuffix("_FILE")} or name in OF_COMPOSE
         # What ours asks for and another one's does not can be taken away: `NAME=`.
         assert value is None or re.match(rf"\${{{name}:?-", value) or name in OF_THE_CONTAINER or name in PLACES
 
