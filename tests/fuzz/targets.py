@@ -409,6 +409,106 @@ def _capture_seeds() -> Iterator[bytes]:
         yield json.dumps({"tst": "2026-03-04T12:00:00.1Z+0000", "topic": entry["topic"], "qos": 1, **said}).encode()
 
 
+# -- what other services answer, and what a run is asked for
+
+
+def _http_answer() -> Run:
+    from bridge.sinks.base import Rejected, Remark, Retry
+    from bridge.sinks.http.response import Refused, Response, classify_batch_response, classify_response
+    from bridge.sinks.http.success import AnswerRules, SuccessConfig
+
+    lines = 3
+    success = ({"json": {"errors": None}}, {"items": {"at": "items", "status": "status", "reason": "error.reason"}})
+    rules = [AnswerRules({}, None), *(AnswerRules({}, SuccessConfig.model_validate(one)) for one in success)]
+
+    def run(data: bytes) -> None:
+        if not data:
+            return
+        status = 200 + data[0] % 8 if data[0] < 128 else 300 + data[0]
+        response = Response("http://127.0.0.1/", status, None, data[1:], "application/json")
+        for rule in rules:
+            found = [classify_response(response, rule)]
+            batch = classify_batch_response(response, lines, rule)
+            if isinstance(batch, dict):
+                assert batch.keys() <= set(range(lines)), "a line that was not sent has an outcome"
+                found += batch.values()
+            else:
+                found.append(batch.alone if isinstance(batch, Refused) else batch)
+            for one in found:
+                assert one is None or isinstance(one, Rejected | Remark | Retry)
+                assert one is None or 0 < len(one.reason) < 2000
+
+    return run
+
+
+def _http_answer_seeds() -> Iterator[bytes]:
+    yield b"\x00" + b'{"accepted":2,"duplicates":0,"rejected":1,"errors":[{"index":1,"reason":"no number"}]}'
+    yield b"\x07" + b'{"items":[{"status":201},{"status":409,"error":{"reason":"there"}},{"status":500}]}'
+    yield b"\x00" + b'{"errors":true}'
+    yield b"\x80" + b"<html>not now</html>"
+
+
+def _registry() -> Run:
+    from bridge.sinks.kafka.avro_codec import AvroCodec
+    from bridge.sinks.kafka.protobuf_codec import ProtobufCodec, read_serialized
+    from bridge.sinks.kafka.schema_values import UnfitMessage, UnusableSchema
+    from edgewire.messages.bme280 import BME280_EXAMPLES
+
+    def run(data: bytes) -> None:
+        text = data.decode(errors="replace")
+        for make in (
+            lambda: AvroCodec(text, drops_unknown=True),
+            lambda: ProtobufCodec(read_serialized(text), drops_unknown=True),
+        ):
+            try:
+                make().encode(dict(BME280_EXAMPLES[0]))
+            except (UnusableSchema, UnfitMessage) as error:
+                _require_words(error)
+
+    return run
+
+
+def _registry_seeds() -> Iterator[bytes]:
+    from bridge.sinks.kafka.protobuf_codec import file_of
+    from edgewire.messages import CONTRACT
+    from edgewire.messages.avro import avro_schemas
+    from edgewire.messages.protobuf import proto_message
+
+    yield from (json.dumps(one).encode() for one in avro_schemas().values())
+    yield b64encode(file_of(proto_message(CONTRACT["bme280"].messages[0])).SerializeToString())
+
+
+def _control() -> Run:
+    from pydantic import ValidationError
+
+    from devices.scenario.actions import ACTION, action_arguments
+
+    def run(data: bytes) -> None:
+        try:
+            action = ACTION.validate_json(data)
+        except ValidationError as error:
+            _require_words(error)
+            return
+        again = json.loads(json.dumps({"action": action.action, **action_arguments(action)}))
+        assert ACTION.validate_python(again) == action, "what is recorded of an action is another one"
+
+    return run
+
+
+def _control_seeds() -> Iterator[bytes]:
+    for action in (
+        {"action": "scale", "group": "bme280", "count": 3},
+        {"action": "set", "group": "bme280", "interval": "1s"},
+        {"action": "fault", "devices": ["a"], "fault": {"type": "stuck_at", "field": "humidity"}, "duration": "1m"},
+        {"action": "command", "group": "bme280", "command": "reboot"},
+        {"action": "pause", "group": "bme280"},
+        {"action": "broker_outage", "duration": "10s"},
+        {"action": "drop_dead_letters", "sink": "http", "numbers": [1]},
+        {"action": "stop"},
+    ):
+        yield json.dumps(action).encode()
+
+
 TARGETS = {
     "mqtt": Target(_mqtt, _mqtt_seeds, ("edgewire.mqtt",)),
     "scenario": Target(
@@ -433,5 +533,8 @@ TARGETS = {
     "sparkplug": Target(_sparkplug, _sparkplug_seeds, ("edgewire.dialects",), 512),
     "cbor": Target(_cbor, _cbor_seeds, ("edgewire.dialects.cbor",), 512),
     "capture": Target(_capture, _capture_seeds, ("edgefleet.learn",), 1024),
+    "http-answer": Target(_http_answer, _http_answer_seeds, ("bridge.sinks.http",), 1024),
+    "registry-answer": Target(_registry, _registry_seeds, ("bridge.sinks.kafka",), 4096),
+    "control": Target(_control, _control_seeds, ("devices.scenario",), 1024),
 }
 """Name -> what is fuzzed under it."""

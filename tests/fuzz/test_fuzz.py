@@ -24,6 +24,14 @@ FOUND = [
     pytest.param(
         "scenario", b"sites: [{name: a, latitude: 1, longitude: 1, timezone: Europe}]", id="time-zone-of-a-continent"
     ),
+    # A name that is no UTF-8 in a descriptor, and two fields of one name in a record, were no `UnusableSchema`.
+    pytest.param("registry-answer", b"CgG9IgMKAWE=", id="descriptor-with-a-name-that-is-no-text"),
+    pytest.param(
+        "registry-answer",
+        b'{"type":"record","name":"a","fields":[{"name":"timestamp","type":"string"},'
+        b'{"name":"timestamp","type":{"type":"long","logicalType":"timestamp-micros"}}]}',
+        id="two-fields-of-one-name",
+    ),
 ]
 """Target and smallest input of everything that was found."""
 

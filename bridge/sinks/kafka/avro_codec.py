@@ -104,6 +104,8 @@ class AvroCodec:
             for field in schema["fields"]
         ]
         names = frozenset(name for name, _, _ in fields)
+        if len(names) < len(fields):
+            raise UnusableSchema(f"its record {schema['name']} has two fields of one name")
         drops_unknown = self._drops_unknown
 
         def convert(value: Any, at: str) -> dict[str, Any]:

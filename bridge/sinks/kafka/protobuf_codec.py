@@ -60,10 +60,9 @@ class ProtobufCodec:
             raise UnusableSchema("it has no message")
         try:
             pool.Add(file)
-            found = pool.FindFileByName(file.name)
-        except (TypeError, KeyError) as error:
+            descriptor = pool.FindFileByName(file.name).message_types_by_name[file.message_type[0].name]
+        except (TypeError, KeyError, ValueError) as error:
             raise UnusableSchema(f"it cannot be used alone: {' '.join(str(error).split())[:200]}") from None
-        descriptor = found.message_types_by_name[file.message_type[0].name]
         self._new: Callable[[], Message] = GetMessageClass(descriptor)
         self._drops_unknown = drops_unknown
         self._fillers: dict[str, _Filler] = {}
@@ -223,12 +222,12 @@ def read_serialized(said: str) -> FileDescriptorProto:
     """Return a file that a registry gives as base64 of its descriptor. Raises `UnusableSchema`."""
     try:
         file = FileDescriptorProto.FromString(b64decode(said, validate=True))
+        file.name = file.name or "registered.proto"
     except (BadBase64, DecodeError, ValueError):
         raise UnusableSchema(
             "the registry gives it as text alone, and a descriptor (format=serialized) is needed: let the bridge"
             " register its own, or use Avro"
         ) from None
-    file.name = file.name or "registered.proto"
     return file
 
 
