@@ -284,6 +284,8 @@ def _summary(
         "processes": options.workers,
         "brokers": options.brokers,
         "connected after": f"{report['connected_after_s'] or 0:.1f} s (ramp of {options.connects:,} a second)",
+        "CONNACK p50 / p95 / p99 (ms)": _percentiles(report["connack_ms"]),
+        "ramp slowed by late answers, a process": f"{report['ramp_slowed_s'] / options.workers:.1f} s",
         "a message every": options.interval,
         "emitted": report["emitted"],
         "acknowledged": report["acknowledged"],

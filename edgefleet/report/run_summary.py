@@ -42,6 +42,9 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         **record.limits,
         "puback_ms": {"count": final.puback.total, **final.puback.summary()},
         "connected_after_s": record.connected_after_s,
+        "connack_ms": {"count": final.connack.total, **final.connack.summary()},
+        # Of all processes together.
+        "ramp_slowed_s": round(final.slowed_s, 1),
         "batched": final.batched,
         "batches": final.batches,
         "reconnects": final.reconnects,

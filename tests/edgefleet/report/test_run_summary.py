@@ -58,3 +58,12 @@ def test_rare_days_are_labelled_and_no_faults(types: list[str], said: str | None
     assert said in text if said else "labels.jsonl" not in text
     assert summary_json(result, "run")["labels"] == len(types)
     assert summary_json(result, "run")["rare_day_labels"] == sum(one in {"snow", "town_event"} for one in types)
+
+
+def test_it_is_told_how_long_connections_took_and_how_long_the_ramp_was_slowed() -> None:
+    final = FleetSnapshot(slowed_s=2.25)
+    final.connack.add([20.0] * 500)
+    told = summary_json(ShardResult(record=run_record(), final=final, labels=[]), "run")
+    assert told["connack_ms"]["count"] == 500
+    assert told["connack_ms"]["p50"] == pytest.approx(20, rel=0.1)
+    assert told["ramp_slowed_s"] == 2.2
