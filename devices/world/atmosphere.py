@@ -16,7 +16,15 @@ import numpy as np
 
 from devices.world.climates import MONTHS
 from devices.world.day_course import day_course
-from devices.world.dew_point import CLEARNESS, CLOUD_AT, RAIN_CLOSES, WARMTH, depression_c, dew_deviation
+from devices.world.dew_point import (
+    CLOSES_BEFORE,
+    CLOSES_WITHIN,
+    RAIN_CLOSES,
+    WARMTH,
+    clearness,
+    depression_c,
+    dew_deviation,
+)
 from devices.world.noise import GridInterpolator, noise_fields
 from devices.world.planetary_waves import WAVES, PlanetaryWaves, WavesOverPlaces
 from devices.world.random import Floats, Ints
@@ -45,11 +53,23 @@ _STEEPENING_MS = 5 * HOUR_MS
 _CELL_DEG, _EASTWARD_DEG_PER_MS = 0.6, 0.16 / HOUR_MS
 _SHOWER_MS, _BREATH_MS, _GUST_MS = 6 * HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS
 _PERIODS_MS = np.array([_SHOWER_MS, _BREATH_MS, _BREATH_MS, _BREATH_MS, _GUST_MS])
-_BREATH_C, _BREATH_DEW_C, _BREATH_HPA = 0.41, 0.64, 0.20
-_CONVECTION_C_PER_K = 0.11
+_BREATH_C, _BREATH_DEW_C, _BREATH_HPA = 0.41, 0.60, 0.20
+_LEAST_DEW_QUIVER = 0.85
+# Wind mixes drier air down: so much of its deviation.
+_MIXED_DEW_C = 0.5
+_CONVECTION_C_PER_K, _CONVECTION_DEW_C_PER_K = 0.11, 0.10
+# In warm months the dew point is calmer but for what hot ground lifts.
+_DEW_QUIVER = (1.0, 0.75)
+# Calm nights are colder, and what is colder by the ground is gone soon after sunrise: so much of the day's range.
+_CALM_NIGHT, _CALM_SHARE, _COLDEST_COURSE = 0.15, 0.71, 0.45
+# A high is cold in winter and brings sun in summer: of the pressure's deviation, what the temperature has of it beside
+# what the waves carry. Their correlation is -.1 to -.5 in winters and -.3 to .25 in summers of eight stations.
+_HIGH = (0.0, 0.12)
+# A clear day is warmer than a cloudy one in summer, and colder in winter: by this much of what its range is more.
+_SUN_WARMS = (-0.1, 0.2)
 # What passes within hours is now much and now little, by exponents of normals: within half a day, and within hours;
 # its tails differ between temperature, dew point and pressure.
-_ACTIVITY, _QUICK_ACTIVITY = 0.35, 0.45
+_ACTIVITY, _QUICK_ACTIVITY = 0.45, 0.5
 _ACTIVITY_SQUARE = _ACTIVITY**2 + _QUICK_ACTIVITY**2
 _TAILS = np.array([1.1, 1.35, 1.0])
 # Ground and grass give water to the air in the morning, which mixes with the dry air above in the afternoon: so much of
@@ -57,6 +77,8 @@ _TAILS = np.array([1.1, 1.35, 1.0])
 _DEW_COURSE = 0.025
 # The day's course is sooner or later by half an hour a deviation (degrees of longitude), as clouds and wind have it.
 _JITTER_DEG = 9.0
+# Of the index of rain, what is showers and does not count for what is wet.
+_DRIES_SLOWER = 0.3
 # A shower by day brings air down that is cooler by this much of what the sun has heated.
 _DOWNDRAUGHT_PER_K = 0.7
 # On a coast it is warmer or cooler for a day or two, as the wind is from the land or the sea: by so much of the
@@ -86,10 +108,14 @@ class _State(NamedTuple):
     pressure: Floats
     warmth: Floats
     dew: Floats
-    """Of what the dew point is made: three rows, carried by the waves, of the air's own, and of moisture alone."""
+    """Of what the dew point is made: rows, carried by the waves, of the air's own, of moisture alone, and of clouds."""
     cloud: Floats
     rain_index: Floats
+    wet_index: Floats
+    """The same with half of the showers: what is wet dries slower than they pass."""
     activity: Floats
+    calm: Floats
+    """How little wind there is, for a night or for hours."""
     front: Floats
     jitter: Floats
     blocking: Floats
@@ -119,7 +145,6 @@ class WaveAtmosphere:
         self._climates = [SiteClimate(site) for site in world.sites]
         self._months = np.stack([climate.table for climate in self._climates], axis=1)
         self._kept = np.array([climate.persistence for climate in self._climates])
-        self._rain_from = np.array([climate.rain_from for climate in self._climates])
         self._waves_grid = GridInterpolator(self._carried_by_waves, len(world.sites), _WAVES_STEP_MS)
         self._grid = GridInterpolator(self._weather_and_air, len(world.sites))
 
@@ -180,10 +205,12 @@ class WaveAtmosphere:
         return _State(
             pressure - _FRONT_DEPTH * front,
             WARMTH[0] * carried + WARMTH[1] * own,
-            np.stack([carried, own, moist]),
+            np.stack([carried, own, moist, overcast]),
             cloud,
             rain_index,
+            rain_index - _DRIES_SLOWER * showers,
             _ACTIVITY * activity + _QUICK_ACTIVITY * gusts,
+            -_CALM_SHARE * (activity + gusts),
             front,
             jitter,
             blocking,
@@ -201,29 +228,38 @@ class WaveAtmosphere:
         course = day_course(
             self._latitude[sites], self._longitude[sites] + _JITTER_DEG * state.jitter, days, self._coast[sites]
         )
-        heated = month["course_c"] * np.interp(state.cloud, CLOUD_AT, CLEARNESS)
+        heated = month["course_c"] * clearness(state.cloud, month["cloudy"])
+        lifted = month["convection"] * np.maximum(heated * course, 0)
         quiver = state.breath * np.exp(_TAILS[:, None] * state.activity - (_TAILS**2)[:, None] * _ACTIVITY_SQUARE)
         hour = solar_hour(self._longitude[sites], days)
-        rain = self._rain(state.rain_index, sites)
-        breeze = self._breeze(sites, hour, heated, course, state.jitter)
+        rain = _rain(state.rain_index, month["rain_from"])
+        wet = np.clip((state.wet_index - month["rain_from"] + CLOSES_BEFORE) / CLOSES_WITHIN, 0, 1)
+        breeze = month["breeze"] * _breeze(hour, heated, course, state.jitter)
         temperature = (
             month["temperature_c"]
-            + month["spread_c"] * state.warmth
+            + month["spread_c"] * (state.warmth + _between(_HIGH, month["summer"]) * state.pressure)
             + heated * course
+            + (heated - month["course_c"]) * _between(_SUN_WARMS, month["summer"])
             - breeze
             + _SHORE_WIND * month["spread_c"] * self._coast[sites] * state.jitter
-            + (_BREATH_C * month["quiver"] + _CONVECTION_C_PER_K * np.maximum(heated * course, 0)) * quiver[0]
+            - _CALM_NIGHT * month["course_c"] * state.calm * (np.minimum(course, 0) / _COLDEST_COURSE) ** 2
+            + (_BREATH_C * month["quiver"] + _CONVECTION_C_PER_K * lifted) * quiver[0]
         )
         dew_point = (
             month["temperature_c"]
             - month["depression_c"]
             + month["dew_spread_c"] * dew_deviation(state.dew, month["dew_warm"], month["dew_skew"])
-            + _BREATH_DEW_C * quiver[1] * month["quiver"]
+            + (
+                _BREATH_DEW_C * _between(_DEW_QUIVER, month["summer"]) * np.maximum(month["quiver"], _LEAST_DEW_QUIVER)
+                + _CONVECTION_DEW_C_PER_K * lifted
+            )
+            * quiver[1]
+            - _MIXED_DEW_C * state.gusts
             + _BREEZE_DEW * breeze
             + _DEW_COURSE * heated * (np.cos(np.pi / 6 * (hour - 9.0)) - np.cos(np.pi / 12 * (hour - 14.0)))
         )
         temperature -= (0.5 + _DOWNDRAUGHT_PER_K * np.maximum(heated * (course + 0.25), 0)) * np.clip(3 * rain, 0, 1)
-        depression = depression_c(temperature - dew_point) * (1 - RAIN_CLOSES * np.clip(3 * rain, 0, 1))
+        depression = depression_c(temperature - dew_point) * (1 - RAIN_CLOSES * wet)
         dew_point = temperature - depression
         humidity = 100 * vapour_pressure_hpa(dew_point) / vapour_pressure_hpa(temperature)
         tide = tides_hpa(self._latitude[sites], hour, days, heated)
@@ -241,15 +277,6 @@ class WaveAtmosphere:
             temperature, dew_point, humidity, sea_level * np.exp(-_GRAVITY_MOLAR_MASS_R * altitude / column_k)
         )  # fmt: skip
 
-    def _breeze(self, sites: Ints, hour: Floats, heated: Floats, course: Floats, jitter: Floats) -> Floats:
-        """Return by how much the sea's breeze cools the day, in K."""
-        blows = np.clip((hour - _BREEZE_FROM_H - _BREEZE_JITTER_H * jitter) / _BREEZE_RISES_H, 0, 1)
-        above = np.maximum(heated * course - _BREEZE_ABOVE_K, 0)
-        return np.asarray(_BREEZE_SHARE * self._coast[sites] * blows * above)
-
-    def _rain(self, index: Floats, sites: Ints) -> Floats:
-        return np.asarray(np.clip((index - self._rain_from[sites]) / 1.5, 0, 1))
-
     def _by_month(self, sites: Ints, days: Floats) -> dict[str, Floats]:
         """Return the normals at these days since 1970: those of a month are for its middle."""
         position = (days / _YEAR_DAYS % 1) * MONTHS - 0.5
@@ -266,7 +293,7 @@ class WaveAtmosphere:
         pressure = state.pressure
         storm = np.clip((-_CORE - pressure) / _CORE_DEPTH, 0, 1)
         clear = np.clip((pressure - _CORE) / _CORE_DEPTH, 0, 1)
-        rain = self._rain(state.rain_index, sites)
+        rain = _rain(state.rain_index, self._by_month(sites, times_ms / DAY_MS)["rain_from"])
         mist = np.where(rain > 0, 0, np.clip((air.humidity - 95.5) / 4, 0, 1) * np.clip(1 - 0.5 * state.gusts, 0, 1))
         course = day_course(self._latitude[sites], self._longitude[sites], times_ms / DAY_MS)
         wind = _MEAN_WIND_MS * np.exp(0.45 * state.gusts - 0.1) * (1 + 1.3 * storm + 0.8 * state.front)
@@ -276,6 +303,21 @@ class WaveAtmosphere:
         ) / 0.8
         weather = state.warmth, pressure, moisture, rain, mist, wind, storm, state.front, clear
         return np.stack([*weather, air.temperature_c, air.dew_point_c, air.humidity, air.pressure_hpa])
+
+
+def _breeze(hour: Floats, heated: Floats, course: Floats, jitter: Floats) -> Floats:
+    """Return by how much the sea's breeze cools a summer's day at its shore, in K."""
+    blows = np.clip((hour - _BREEZE_FROM_H - _BREEZE_JITTER_H * jitter) / _BREEZE_RISES_H, 0, 1)
+    return np.asarray(_BREEZE_SHARE * blows * np.maximum(heated * course - _BREEZE_ABOVE_K, 0))
+
+
+def _between(ends: tuple[float, float], summer: Floats) -> Floats:
+    """Return what is so in the coldest months and so in the warmest."""
+    return np.asarray(ends[0] + (ends[1] - ends[0]) * summer)
+
+
+def _rain(index: Floats, rain_from: Floats) -> Floats:
+    return np.asarray(np.clip((index - rain_from) / 1.5, 0, 1))
 
 
 def _east_of_seam(longitude: float) -> float:

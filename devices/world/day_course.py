@@ -11,10 +11,10 @@ _WARMEST_AFTER_NOON_H, _WARMEST_BEFORE_SUNSET_H = 2.6, 1.7
 # is deeper and deeper. That rise is s² (6 - 8 s + 3 s²) of the share s of its time; the rest is a sine of the share to
 # a power that is more on long days. After sunset air cools by a half in four hours. All after Greensboro, Gatwick and
 # Newark in winter and summer.
-_QUICK_RISE, _QUICK_RISE_MEAN = 0.6, 0.6
+_QUICK_RISE, _QUICK_RISE_MEAN = 0.7, 0.6
 _RISE_DELAY, _RISE_DELAY_PER_H, _QUICK_SHARE, _COOLING_H = 0.78, 0.08, 0.15, (1.5, 6.8)
 # On the coast the temperature is highest earlier by so many hours.
-_COAST_EARLIER_H = 0.6
+_COAST_EARLIER_H = 0.9
 
 
 def day_course(latitude: Floats, longitude: Floats, days: Floats, coast: Floats | float = 0.0) -> Floats:

@@ -10,8 +10,8 @@ from devices.world.sun import declination_rad
 _HALF_DAY_HPA, _HALF_DAY_POWER, _HALF_DAY_HIGHEST_H, _HALF_DAY_WINTER = 1.2, 2.6, 9.75, 0.12
 # The diurnal one is driven by what the ground heats. Within 30 degrees of the equator, where a day is longer than half
 # a pendulum day, it leaves upwards (Chapman and Lindzen, 1970); beyond, it stays below.
-_DAY_HPA_PER_K, _DAY_POWER, _DAY_HIGHEST_H = 0.19, 4, 6.1
-_DAY_LEFT, _DAY_LEFT_AT_DEG = (0.4, 1.0), (24.0, 34.0)
+_DAY_HPA_PER_K, _DAY_POWER, _DAY_HIGHEST_H = 0.165, 3, 6.1
+_DAY_LEFT, _DAY_LEFT_AT_DEG = (0.2, 1.0), (24.0, 37.0)
 # The third, highest at 2:20, 10:20 and 18:20 in winter, is the other way round and weaker in summer; the fourth is one
 # of winter alone. Both after the same stations.
 _THIRD_HPA, _THIRD_HIGHEST_H = (0.13, 0.42), 2.35

