@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from devices.world.climates import MONTHLY, MONTHS
+from devices.world.climates import DEW_POINT, MONTHLY, MONTHS
 from edgewire.output import write_output
 
 _MOST_BYTES = 100_000
@@ -19,6 +19,8 @@ BOUNDS = {
     "pressure_hpa": (950.0, 1070.0),
     "pressure_spread_hpa": (0.1, 25.0),
     _RAIN_SHARE: (0.0005, 0.6),
+    "dew_point_spread_c": (0.1, 20.0),
+    "dew_point_correlation": (-1.0, 1.0),
 }
 """What a table may have, by column."""
 
@@ -26,8 +28,8 @@ BOUNDS = {
 def read_monthly(path: Path) -> list[dict[str, float]]:
     """Return twelve rows of normals, January first; raises `ValueError` that names the file and the line.
 
-    The file has a head and a line for each month: `month` (1 to 12), the columns of `MONTHLY`, and `rain_share` if one
-    likes. Lines that begin with # are notes.
+    The file has a head and a line for each month: `month` (1 to 12), the columns of `MONTHLY`, and `rain_share` and
+    those of `DEW_POINT` if one likes. Lines that begin with # are notes.
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -79,8 +81,9 @@ def _read_row(at: str, head: list[str], cells: list[str]) -> tuple[int, dict[str
 
 def write_monthly(path: Path, rows: list[dict[str, float]], notes: Sequence[str]) -> None:
     """Write a table that `read_monthly` reads, with a few lines of notes above it."""
-    lines = [f"# {note}" for note in notes] + [",".join(("month", *MONTHLY))]
-    lines += [",".join([str(month), *(f"{row[name]:g}" for name in MONTHLY)]) for month, row in enumerate(rows, 1)]
+    lines = [f"# {note}" for note in notes] + [",".join(("month", *MONTHLY, *DEW_POINT))]
+    for month, row in enumerate(rows, 1):
+        lines.append(",".join([str(month), *(f"{row[name]:g}" for name in (*MONTHLY, *DEW_POINT))]))
     write_output(path, ("\n".join(lines) + "\n").encode())
 
 

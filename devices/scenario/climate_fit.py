@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from devices.scenario.climate_file import BOUNDS
-from devices.world.climates import MONTHLY, MONTHS
+from devices.world.climates import DEW_POINT, MONTHLY, MONTHS, middles
 from devices.world.random import Flags, Floats, Ints
+from devices.world.weather import dew_point_c
 from devices.world.world import DAY_MS, HOUR_MS
 from edgewire.clock import parse_ms
 
@@ -152,20 +153,24 @@ def fit_climate(found: StationReadings, longitude: float, altitude_m: float) -> 
     month_of = _month(days * DAY_MS)
     ends = np.flatnonzero(np.diff(day_of, prepend=-1))
     ranges = np.maximum.reduceat(warm, ends) - np.minimum.reduceat(warm, ends)
-    means = np.add.reduceat(warm, ends) / np.bincount(day_of)
-    spreads = _spreads(days, means, counts)
+    means, dews = (np.add.reduceat(one, ends) / np.bincount(day_of) for one in (warm, dew_point_c(warm, humidity)))
+    months = [counts & (month_of == month) for month in range(MONTHS)]
+    warmth, dew = (_without_seasons(days, one, months) for one in (means, dews))
+    takes = np.sqrt(1 - _MEAN_TAKES)
     rows = []
     for month in range(MONTHS):
-        here = counts & (month_of == month)
+        here = months[month]
         hours, pressures = here[day_of], sea_level[pressure_month == month]
         rows.append(
             {
                 "temperature_c": float(means[here].mean()),
                 "range_c": float(ranges[here].mean()),
-                "spread_c": spreads[month],
+                "spread_c": float(warmth[here].std() / takes),
                 "humidity": float(np.minimum(humidity[hours], 100).mean()),
                 "pressure_hpa": float(pressures.mean()),
                 "pressure_spread_hpa": float(pressures.std()),
+                "dew_point_spread_c": float(dew[here].std() / takes),
+                "dew_point_correlation": _correlation(warmth[here], dew[here]),
             }
         )
     _check(found.path, rows)
@@ -184,24 +189,28 @@ def _days(times_ms: Ints) -> tuple[Ints, Flags]:
     return days, np.bincount(parts // 8, minlength=len(days)) >= _LEAST_PARTS
 
 
-def _spreads(days: Ints, means: Floats, counts: Flags) -> list[float]:
-    """Return the deviation of daily means in each month, less the course of the seasons.
+def _without_seasons(days: Ints, means: Floats, months: list[Flags]) -> Floats:
+    """Return daily means less the course of the seasons.
 
-    That course goes through the middles of the months, as that of a climate does. A line through the days of the month
+    That course goes through the middles of the months, as that of a climate does. A line through the days of a month
     itself would take weather for season: a fifth of the deviation.
     """
-    month_of = _month(days * DAY_MS)
-    monthly = np.array([means[counts & (month_of == month)].mean() for month in range(MONTHS)])
-    course = np.interp((days / _YEAR_DAYS % 1) * MONTHS, np.arange(MONTHS) + 0.5, monthly, period=MONTHS)
-    rest = [(means - course)[counts & (month_of == month)] for month in range(MONTHS)]
-    return [float(one.std() / np.sqrt(1 - _MEAN_TAKES)) for one in rest]
+    monthly = np.array([means[here].mean() for here in months])
+    course = np.interp((days / _YEAR_DAYS % 1) * MONTHS, np.arange(MONTHS) + 0.5, middles(monthly), period=MONTHS)
+    return np.asarray(means - course)
+
+
+def _correlation(first: Floats, second: Floats) -> float:
+    """Return the correlation, 0 where one of them does not vary."""
+    both = float(first.std() * second.std())
+    return float(np.cov(first, second, bias=True)[0, 1] / both) if both > 0 else 0.0
 
 
 def _check(path: Path, rows: list[dict[str, float]]) -> None:
     for month, row in enumerate(rows, 1):
         if row["humidity"] < _LEAST_HUMIDITY:
             raise ValueError(f"{path}: humidity of month {month} is {row['humidity']:.2f} in the mean; write percent")
-        for name in MONTHLY:
+        for name in (*MONTHLY, *DEW_POINT):
             low, high = BOUNDS[name]
             if not low <= row[name] <= high:
                 raise ValueError(

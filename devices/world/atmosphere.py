@@ -20,10 +20,10 @@ from devices.world.dew_point import (
     CLOSES_BEFORE,
     CLOSES_WITHIN,
     RAIN_CLOSES,
-    WARMTH,
     clearness,
     depression_c,
     dew_deviation,
+    warmth,
 )
 from devices.world.noise import GridInterpolator, noise_fields
 from devices.world.planetary_waves import WAVES, PlanetaryWaves, WavesOverPlaces
@@ -34,7 +34,7 @@ from devices.world.tides import tides_hpa
 from devices.world.weather import Air, Season, Weather, vapour_pressure_hpa
 from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, World
 
-SYNOPTIC_RATE = 0.0395
+SYNOPTIC_RATE = 0.0425
 """Autocorrelation of the pressure .92, .79, .53, .1 after 6, 12, 24, 72 h by the pace; New York .93, .81, .50, .1."""
 _AIR_RATE, _MOISTURE_RATE, _CLOUD_RATE = 0.037, 0.06, 0.08
 _FEWER_WAVES = 28
@@ -45,10 +45,11 @@ _KEPT_RATE, _KEPT_LEAST_RATE, _KEPT_WAVES = 0.0105, 0.003, 16
 # The quickest wave turns by a quarter in two hours: between knots of half an hour, what the waves make is straight to
 # some thousandths of a deviation.
 _WAVES_STEP_MS = 30 * MINUTE_MS
-# Warm air runs ahead of a low: this much of it with the pressure, and with where the pressure will be.
-_WITH_PRESSURE, _AHEAD = -0.5, -0.866
+# Warm air runs ahead of a low: this much of it with the pressure, and with where the pressure will be. Correlation of
+# changes in a day, temperature or dew point and pressure: -.3 to -.6 at four stations but for summer.
+_WITH_PRESSURE, _AHEAD = -0.68, -0.733
 # Cold air overtakes warm air by so many hours a deviation.
-_STEEPENING_MS = 5 * HOUR_MS
+_STEEPENING_MS = 4 * HOUR_MS
 # What passes within hours: cells of 0.6 degrees at 0.16 degrees an hour, so that JFK and Newark differ as they do.
 _CELL_DEG, _EASTWARD_DEG_PER_MS = 0.6, 0.16 / HOUR_MS
 _SHOWER_MS, _BREATH_MS, _GUST_MS = 6 * HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS
@@ -61,25 +62,39 @@ _CONVECTION_C_PER_K, _CONVECTION_DEW_C_PER_K = 0.11, 0.10
 # In warm months the dew point is calmer but for what hot ground lifts.
 _DEW_QUIVER = (1.0, 0.75)
 # Calm nights are colder, and what is colder by the ground is gone soon after sunrise: so much of the day's range.
-_CALM_NIGHT, _CALM_SHARE, _COLDEST_COURSE = 0.15, 0.71, 0.45
+_CALM_NIGHT, _CALM_SHARE = 0.15, 0.71
 # A high is cold in winter and brings sun in summer: of the pressure's deviation, what the temperature has of it beside
 # what the waves carry. Their correlation is -.1 to -.5 in winters and -.3 to .25 in summers of eight stations.
-_HIGH = (0.0, 0.12)
+_HIGH = (0.0, 0.05)
 # A clear day is warmer than a cloudy one in summer, and colder in winter: by this much of what its range is more.
 _SUN_WARMS = (-0.1, 0.2)
 # What passes within hours is now much and now little, by exponents of normals: within half a day, and within hours;
 # its tails differ between temperature, dew point and pressure.
 _ACTIVITY, _QUICK_ACTIVITY = 0.45, 0.5
 _ACTIVITY_SQUARE = _ACTIVITY**2 + _QUICK_ACTIVITY**2
+# No hour of four stations is 12 K cooler than those beside it.
+_MOST_ACTIVITY = 1.3
 _TAILS = np.array([1.1, 1.35, 1.0])
 # Ground and grass give water to the air in the morning, which mixes with the dry air above in the afternoon: so much of
 # the day's range of the temperature.
 _DEW_COURSE = 0.025
-# The day's course is sooner or later by half an hour a deviation (degrees of longitude), as clouds and wind have it.
-_JITTER_DEG = 9.0
+# Of what quivers in the temperature at night, dew takes from the air and gives back so much.
+_DEWFALL = 0.5
+# Afternoons and evenings quiver more than the hours before sunrise: readings from one hour to the next vary by .55 K
+# from 3 to 6 h and .7 K from 18 to 24 h in the summers of four stations.
+_EVENING, _EVENING_AT_H = 0.35, 18.0
+# The day's course is sooner or later by 48 minutes a deviation (degrees of longitude), as clouds and wind have it; the
+# sun rises on time.
+_JITTER_DEG, _ON_TIME_H = 12.0, 2.5
+# By how much of the day's range the course falls below its mean until the shallow cold of a calm night is there.
+_NIGHT_FALLS = 0.2
+# Of moisture, what the clouds of a summer's day have.
+_SKY_MOIST = 0.25
+# Dry air comes quicker than moist air: skewness of the change in 3 h -.5 to -1.4 at four stations.
+_MOISTURE_SKEW = 0.5
 # Of the index of rain, what is showers and does not count for what is wet.
 _DRIES_SLOWER = 0.3
-# A shower by day brings air down that is cooler by this much of what the sun has heated.
+# A shower by day brings air down that is cooler by this much of what the sun has heated, where hot ground lifts it.
 _DOWNDRAUGHT_PER_K = 0.7
 # On a coast it is warmer or cooler for a day or two, as the wind is from the land or the sea: by so much of the
 # deviation from one day to another.
@@ -97,6 +112,8 @@ _MEAN_WIND_MS = 3.4
 _YEAR_DAYS = 365.2425
 _GRAVITY_MOLAR_MASS_R = 9.80665 * 0.0289644 / 8.31446  # K/m, barometric formula
 _SEASON_DAY = {"winter": 15.0, "summer": 196.0}
+# Of the anomaly that `Weather` names, which has no season.
+_USUAL_SEASON = np.asarray(0.5)
 _SEAM_DEG = -169.0  # between the Diomedes, where the date line runs: the ends of the cells' map meet there
 # Rows of `_weather_and_air`.
 _OF_WEATHER, _OF_AIR = slice(0, 9), slice(9, 13)
@@ -106,9 +123,10 @@ class _State(NamedTuple):
     """Where the weather is at, in deviations; a row each."""
 
     pressure: Floats
-    warmth: Floats
-    dew: Floats
-    """Of what the dew point is made: rows, carried by the waves, of the air's own, of moisture alone, and of clouds."""
+    parts: Floats
+    """Of temperature and dew point: what the waves carry, the air's own, moisture alone, clouds (rows)."""
+    sky: Floats
+    """Clouds that the heat of a summer's day makes rather than what passes."""
     cloud: Floats
     rain_index: Floats
     wet_index: Floats
@@ -189,6 +207,7 @@ class WaveAtmosphere:
         pressure, later, ahead, carried, own, moist, jitter, overcast, activity, blocking = (
             self._waves_grid.interpolate(sites, times_ms)
         )
+        moist = moist * (1 - _MOISTURE_SKEW * jitter) / np.sqrt(1 + _MOISTURE_SKEW**2)
         falling = np.clip(0.5 * later - 0.866 * pressure - 0.2, 0, 1)
         front = np.exp(-((ahead / _FRONT_WIDTH) ** 2)) * falling
         east = self._east[sites]
@@ -204,8 +223,8 @@ class WaveAtmosphere:
         rain_index = (0.62 * cloud - 0.25 * pressure + 0.65 * showers + 0.4 * front) / 1.03
         return _State(
             pressure - _FRONT_DEPTH * front,
-            WARMTH[0] * carried + WARMTH[1] * own,
             np.stack([carried, own, moist, overcast]),
+            overcast + _SKY_MOIST * moist,
             cloud,
             rain_index,
             rain_index - _DRIES_SLOWER * showers,
@@ -225,40 +244,45 @@ class WaveAtmosphere:
             held = np.where(north == (season == "summer"), _SEASON_DAY["summer"], _SEASON_DAY["winter"])
             days = np.floor(held) + days % 1
         month = self._by_month(sites, days)
-        course = day_course(
-            self._latitude[sites], self._longitude[sites] + _JITTER_DEG * state.jitter, days, self._coast[sites]
-        )
-        heated = month["course_c"] * clearness(state.cloud, month["cloudy"])
-        lifted = month["convection"] * np.maximum(heated * course, 0)
-        quiver = state.breath * np.exp(_TAILS[:, None] * state.activity - (_TAILS**2)[:, None] * _ACTIVITY_SQUARE)
+        summer = month["summer"]
         hour = solar_hour(self._longitude[sites], days)
+        east = self._longitude[sites] + _JITTER_DEG * _late(hour) * state.jitter
+        course = day_course(self._latitude[sites], east, days, self._coast[sites])
+        sky = state.cloud + (state.sky - state.cloud) * summer
+        heated = month["course_c"] * clearness(sky, month["cloudy"])
+        lifted = month["convection"] * np.maximum(heated * course, 0)
+        activity = np.minimum(state.activity, _MOST_ACTIVITY)
+        quiver = state.breath * np.exp(_TAILS[:, None] * activity - (_TAILS**2)[:, None] * _ACTIVITY_SQUARE)
+        quiver = quiver * (1 + _EVENING * np.cos(np.pi / 12 * (hour - _EVENING_AT_H)))
         rain = _rain(state.rain_index, month["rain_from"])
         wet = np.clip((state.wet_index - month["rain_from"] + CLOSES_BEFORE) / CLOSES_WITHIN, 0, 1)
         breeze = month["breeze"] * _breeze(hour, heated, course, state.jitter)
         temperature = (
             month["temperature_c"]
-            + month["spread_c"] * (state.warmth + _between(_HIGH, month["summer"]) * state.pressure)
+            + month["spread_c"] * (warmth(state.parts, summer) + _between(_HIGH, summer) * state.pressure)
             + heated * course
-            + (heated - month["course_c"]) * _between(_SUN_WARMS, month["summer"])
+            + (heated - month["course_c"]) * _between(_SUN_WARMS, summer)
             - breeze
             + _SHORE_WIND * month["spread_c"] * self._coast[sites] * state.jitter
-            - _CALM_NIGHT * month["course_c"] * state.calm * (np.minimum(course, 0) / _COLDEST_COURSE) ** 2
+            - _CALM_NIGHT * month["course_c"] * state.calm * _night(course)
             + (_BREATH_C * month["quiver"] + _CONVECTION_C_PER_K * lifted) * quiver[0]
         )
         dew_point = (
             month["temperature_c"]
             - month["depression_c"]
-            + month["dew_spread_c"] * dew_deviation(state.dew, month["dew_warm"], month["dew_skew"])
+            + month["dew_spread_c"] * dew_deviation(state.parts, month["dew_warm"], month["dew_skew"])
             + (
-                _BREATH_DEW_C * _between(_DEW_QUIVER, month["summer"]) * np.maximum(month["quiver"], _LEAST_DEW_QUIVER)
+                _BREATH_DEW_C * _between(_DEW_QUIVER, summer) * np.maximum(month["quiver"], _LEAST_DEW_QUIVER)
                 + _CONVECTION_DEW_C_PER_K * lifted
             )
             * quiver[1]
             - _MIXED_DEW_C * state.gusts
+            + _DEWFALL * _BREATH_C * month["quiver"] * _night(course) * quiver[0]
             + _BREEZE_DEW * breeze
             + _DEW_COURSE * heated * (np.cos(np.pi / 6 * (hour - 9.0)) - np.cos(np.pi / 12 * (hour - 14.0)))
         )
-        temperature -= (0.5 + _DOWNDRAUGHT_PER_K * np.maximum(heated * (course + 0.25), 0)) * np.clip(3 * rain, 0, 1)
+        brought_down = _DOWNDRAUGHT_PER_K * month["convection"] * np.maximum(heated * (course + 0.25), 0)
+        temperature -= (0.5 + brought_down) * np.clip(4 * rain, 0, 1)
         depression = depression_c(temperature - dew_point) * (1 - RAIN_CLOSES * wet)
         dew_point = temperature - depression
         humidity = 100 * vapour_pressure_hpa(dew_point) / vapour_pressure_hpa(temperature)
@@ -267,7 +291,7 @@ class WaveAtmosphere:
             month["pressure_hpa"]
             + month["passing_hpa"] * state.pressure
             + month["blocking_hpa"] * state.blocking
-            + _BREATH_HPA * (0.8 * quiver[2] - 0.6 * quiver[0]) * np.minimum(month["pressure_spread_hpa"] / 6, 1.5)
+            + _BREATH_HPA * (0.8 * quiver[2] - 0.6 * quiver[0]) * np.clip(month["pressure_spread_hpa"] / 6, 0.6, 1.5)
             + tide
         )
         altitude = self._altitude[sites]
@@ -298,10 +322,11 @@ class WaveAtmosphere:
         course = day_course(self._latitude[sites], self._longitude[sites], times_ms / DAY_MS)
         wind = _MEAN_WIND_MS * np.exp(0.45 * state.gusts - 0.1) * (1 + 1.3 * storm + 0.8 * state.front)
         wind = wind * (1 + 0.4 * course) * (1 - 0.8 * mist)
+        warm = warmth(state.parts, _USUAL_SEASON)
         moisture = (
-            dew_deviation(state.dew, np.asarray(0.25), np.asarray(0.0)) - 0.6 * state.warmth + 0.4 * state.cloud
+            dew_deviation(state.parts, np.asarray(0.25), np.asarray(0.0)) - 0.6 * warm + 0.4 * state.cloud
         ) / 0.8
-        weather = state.warmth, pressure, moisture, rain, mist, wind, storm, state.front, clear
+        weather = warm, pressure, moisture, rain, mist, wind, storm, state.front, clear
         return np.stack([*weather, air.temperature_c, air.dew_point_c, air.humidity, air.pressure_hpa])
 
 
@@ -314,6 +339,16 @@ def _breeze(hour: Floats, heated: Floats, course: Floats, jitter: Floats) -> Flo
 def _between(ends: tuple[float, float], summer: Floats) -> Floats:
     """Return what is so in the coldest months and so in the warmest."""
     return np.asarray(ends[0] + (ends[1] - ends[0]) * summer)
+
+
+def _late(hour: Floats) -> Floats:
+    """Return how much of the day's course can be late: all of the afternoon's, and nothing of the sunrise."""
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi / 12 * (hour - _ON_TIME_H)))
+
+
+def _night(course: Floats) -> Floats:
+    """Return how much there is of the cold that lies on the ground at night: 0 by day, 1 when all of it is there."""
+    return np.asarray(1 - np.exp(np.minimum(course, 0) / _NIGHT_FALLS))
 
 
 def _rain(index: Floats, rain_from: Floats) -> Floats:

@@ -29,6 +29,10 @@ class Normals:
     """Deviation of all hours."""
     rain_share: float
     """Share of the hours with rain."""
+    dew_point_spread_c: Floats | None = None
+    """Deviation of the daily means of the dew point; none: as is usual at the temperature."""
+    dew_point_correlation: Floats | None = None
+    """Of the daily means of temperature and dew point; none: as is usual in the season."""
 
     def half_a_year_later(self) -> "Normals":
         """Return those of the other hemisphere."""
@@ -37,6 +41,19 @@ class Normals:
 
 MONTHLY = ("temperature_c", "range_c", "spread_c", "humidity", "pressure_hpa", "pressure_spread_hpa")
 """The columns of a table of normals."""
+DEW_POINT = ("dew_point_spread_c", "dew_point_correlation")
+"""Those that it can have as well."""
+
+
+def middles(months: Floats) -> Floats:
+    """Return what a course through the middles of the months has there, so that each month has these means of its own.
+
+    A straight line between the middles flattens the year: of a month's mean, its own middle has three quarters, and
+    those beside it an eighth each (Killworth, 1996, J. Phys. Oceanogr. 26, 1748).
+    """
+    one = np.eye(MONTHS)
+    beside = np.roll(one, 1, axis=0) + np.roll(one, -1, axis=0)
+    return np.asarray(np.linalg.solve(0.75 * one + 0.125 * beside, months))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

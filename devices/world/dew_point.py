@@ -5,12 +5,12 @@ import numpy as np
 from devices.world.random import Floats, hash_bits, normal, uniform
 from devices.world.weather import vapour_pressure_hpa
 
-WARMTH = (0.60, 0.80)
-"""The temperature of the air mass: of what the waves carry, and of the air's own."""
+WARMTH = (0.75, 0.50)
+"""The temperature of the air mass: of what the waves carry, in the coldest months and the warmest; the rest is own."""
 # The dew point: of those two, of moisture alone and of clouds, in the coldest months and the warmest. Correlated with
 # the temperature by .9 in winter and .2 to .5 in summer, as in New York, Miami and Gatwick. What parts them in winter
 # is the clouds', and gone within half a day: of the depression .4, .2 is left after 12 and 24 h (eight stations).
-_COLD, _WARM = (0.70, 0.60, 0.10, 0.38), (0.52, 0.10, 0.83, 0.10)
+_COLD, _WARM = (0.78, 0.50, 0.10, 0.38), (0.52, 0.10, 0.83, 0.10)
 CLOUD_AT = np.array([-2.2, -1.0, -0.3, 0.4, 1.2, 2.2])
 CLEARNESS = np.array([1.55, 1.45, 1.2, 0.85, 0.5, 0.35])
 """Of the cover, in deviations of its index, what the day's course is beside that of a usual day."""
@@ -18,10 +18,12 @@ RAIN_CLOSES = 0.65
 """Of the depression, what rain takes away; clouds that thicken before it, and what has fallen after it, do as well."""
 CLOSES_BEFORE, CLOSES_WITHIN = 0.3, 0.9
 """In deviations of the index of rain: how much sooner than the rain this begins, and within what it is all there."""
-_CLEAR_AT_PERCENT, _CLEAR_SHARE = (40.0, 68.0), (0.25, 1.0)
+_CLEAR_AT_PERCENT, _CLEAR_SHARE = (40.0, 68.0), (0.1, 1.0)
 # The dew point nears the temperature, and does not exceed it: within about this depression, and to the least.
 _CLOSE_C, _LEAST_C = 1.1, 0.3
 _LEAST_RATE = 0.01
+# Beyond the coldest months and the warmest, as long as no part has a weight below zero.
+_WARM_FROM, _WARM_TO = -0.13, 1.2
 _DRAWS = 1024
 
 
@@ -38,6 +40,16 @@ def clearness(cloud: Floats, cloudy: Floats) -> Floats:
     return np.asarray(1 + cloudy * (np.interp(cloud, CLOUD_AT, CLEARNESS) - 1))
 
 
+def warmth(parts: Floats, summer: Floats) -> Floats:
+    """Return the temperature of the air mass in deviations of its parts (carried, and the air's own: rows)."""
+    carried = _carried(summer)
+    return np.asarray(carried * parts[0] + np.sqrt(1 - carried * carried) * parts[1])
+
+
+def _carried(summer: Floats) -> Floats:
+    return np.asarray(WARMTH[0] + (WARMTH[1] - WARMTH[0]) * summer)
+
+
 def dew_deviation(parts: Floats, warm: Floats, skew: Floats) -> Floats:
     """Return the dew point in deviations of its parts (carried, the air's own, moisture, clouds: rows).
 
@@ -50,6 +62,16 @@ def dew_deviation(parts: Floats, warm: Floats, skew: Floats) -> Floats:
     rate = np.maximum(skew, _LEAST_RATE)
     square = rate * rate
     return np.asarray((np.exp(square / 2) - np.exp(-rate * deviation)) / np.sqrt(np.exp(2 * square) - np.exp(square)))
+
+
+def dew_warm_of(correlation: Floats, summer: Floats) -> Floats:
+    """Return `warm` of `dew_deviation` for correlations of temperature and dew point, as near to them as can be."""
+    warm = _WARM_FROM + (_WARM_TO - _WARM_FROM) * np.linspace(0, 1, 60)
+    weights = np.array([cold + (other - cold) * warm for cold, other in zip(_COLD, _WARM, strict=True)])
+    weights = weights / np.sqrt((weights**2).sum(axis=0))
+    carried = _carried(summer)
+    found = carried[:, None] * weights[0] + np.sqrt(1 - carried**2)[:, None] * weights[1]
+    return np.array([np.interp(-goal, -one, warm) for goal, one in zip(correlation, found, strict=True)])
 
 
 def depression_c(difference_c: Floats) -> Floats:
@@ -66,6 +88,8 @@ def mean_depressions(
     skew: Floats,
     humidity: Floats,
     rain_from: Floats,
+    summer: Floats,
+    cloudy: Floats,
 ) -> Floats:
     """Return how far the dew point has to be below the temperature, in the mean, for these means of relative humidity.
 
@@ -76,8 +100,8 @@ def mean_depressions(
     wet = 0.6 * cloud + 0.6 * rain
     closes = 1 - RAIN_CLOSES * np.clip((wet - rain_from[:, None] + CLOSES_BEFORE) / CLOSES_WITHIN, 0, 1)
     hour = uniform(hash_bits(0, "atmosphere/hour", np.arange(_DRAWS)))
-    day = np.cos(2 * np.pi * hour) / 2 * clearness(cloud, cloudiness(humidity)[:, None])
-    departure = spread[:, None] * (WARMTH[0] * carried + WARMTH[1] * own) + course[:, None] * day
+    day = np.cos(2 * np.pi * hour) / 2 * clearness(cloud, cloudy[:, None])
+    departure = spread[:, None] * warmth(np.stack([carried, own]), summer[:, None]) + course[:, None] * day
     air = temperature[:, None] + departure
     dew = dew_spread[:, None] * dew_deviation(np.stack([carried, own, moist, overcast]), warm[:, None], skew[:, None])
     saturated = vapour_pressure_hpa(air)

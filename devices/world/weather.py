@@ -91,3 +91,9 @@ def distinct_moments(sites: Ints, times_ms: Ints) -> tuple[Ints, Ints, Ints]:
 def vapour_pressure_hpa(dew_point_c: Floats) -> Floats:
     """Return that of air with this dew point, by the Magnus formula over water (WMO-No. 8, annex 4.B)."""
     return np.asarray(6.112 * np.exp(17.62 * dew_point_c / (243.12 + dew_point_c)))
+
+
+def dew_point_c(temperature_c: Floats, humidity: Floats) -> Floats:
+    """Return the dew point of air with this relative humidity (percent, 1 at the least), by the same formula."""
+    share = np.log(np.clip(humidity, 1, 100) / 100) + 17.62 * temperature_c / (243.12 + temperature_c)
+    return np.asarray(243.12 * share / (17.62 - share))

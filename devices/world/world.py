@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from devices.world.climates import DEW_POINT
 from devices.world.public_holidays import PublicHolidays
 from devices.world.random import Flags, Floats, Ints, hash_bits
 from devices.world.runs import distinct
@@ -67,6 +68,10 @@ class MonthNormals(Config):
     """Deviation of all hours."""
     rain_share: float = Field(default=0.1, gt=0, le=0.6)
     """Share of the hours with rain."""
+    dew_point_spread_c: float | None = Field(default=None, gt=0, le=20)
+    """Deviation of the daily means of the dew point; `null`: what is usual at this temperature."""
+    dew_point_correlation: float | None = Field(default=None, ge=-1, le=1)
+    """Of the daily means of temperature and dew point with each other; `null`: what is usual in this season."""
 
 
 class MonthlyClimate(Config):
@@ -74,7 +79,16 @@ class MonthlyClimate(Config):
 
     monthly: tuple[MonthNormals, ...] = Field(min_length=12, max_length=12)
     """A CSV file with the columns `month`, `temperature_c`, `range_c`, `spread_c`, `humidity`, `pressure_hpa` (at sea
-    level), `pressure_spread_hpa` and, if you like, `rain_share`; or twelve rows here, January first."""
+    level), `pressure_spread_hpa` and, if you like, `rain_share`, `dew_point_spread_c` and `dew_point_correlation`; or
+    twelve rows here, January first."""
+
+    @model_validator(mode="after")
+    def _dew_point_of_all_months_or_of_none(self) -> Self:
+        for name in DEW_POINT:
+            without = [month for month, row in enumerate(self.monthly, 1) if getattr(row, name) is None]
+            if 0 < len(without) < len(self.monthly):
+                raise ValueError(f"{name} of month {without[0]} is missing; write it for all twelve or for none")
+        return self
 
 
 class Site(Config):

@@ -48,6 +48,10 @@ def test_a_table_of_normals_is_the_climate_of_its_site(tmp_path: Path) -> None:
         ([HEAD, "1,nan,7,2,50,1015,6"], ":2: temperature_c is nan; it is from -80 to 60"),
         ([HEAD, "1,10,7,2,150,1015,6"], ":2: humidity is 150; it is from 2 to 99"),
         ([HEAD, "1,10,7"], ":2: has 3 values and the head 7"),
+        (
+            [HEAD + ",dew_point_correlation", "1,10,7,2,50,1015,6,1.2"],
+            ":2: dew_point_correlation is 1.2; it is from -1 to 1",
+        ),
         ([HEAD, "1.5,10,7,2,50,1015,6"], ":2: month is 1.5"),
     ],
 )
