@@ -64,6 +64,10 @@ class DeviceKind:
     and rounded up."""
     reading_s: float = 100e-6
     """Processor time to compute a reading."""
+    rows_at_once: int = 8_192
+    """Readings that its sensor is asked for at once: what it needs besides (every vehicle that a camera saw) is many
+    times what it answers, and stays in the processor's cache. Where there is little of that, more save calls of numpy:
+    25,000 of a vehicle's take a fifth less time each."""
     busy_from_h: int = 0
     """From which local hour of a working day on there is much to see: before, vehicles are parked and shops closed."""
 

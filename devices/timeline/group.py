@@ -22,7 +22,6 @@ from devices.sensors.base import (
     Neighbour,
     Population,
     ReadsSky,
-    Sensor,
     boot_number,
 )
 from devices.sensors.columns import Columns, concat_columns
@@ -36,9 +35,6 @@ from edgewire.messages import Channel
 
 AsSeen = Callable[["Group", Ints, Ints, Columns], Columns]
 """Makes of readings of a group, by position and time, what its devices take them for."""
-_ROWS_SAMPLED = 8_192
-"""Readings that a sensor is asked for at once: what it needs besides (every vehicle that a camera saw) is many times
-what it answers, and stays in the processor's cache."""
 _ROWS_AHEAD, _LONGEST_AHEAD_MS = 64, 600_000
 """Where small windows follow one another, as in a live run, so many readings are computed at once: one alone costs as
 much as these together. At the most those of ten minutes."""
@@ -94,6 +90,7 @@ class Group:
         self._ahead_ms = min(round(_ROWS_AHEAD / self._schedule.rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None
         self._known: tuple[int, int, Table] | None = None
+        self._rows_at_once = kind.rows_at_once
         self._sensor = kind.sensor(kind.settings(**group.settings), population)
         if player is not None and not kind.recorded:
             self._sensor = ReplaySensor(self._sensor, player)
@@ -161,11 +158,11 @@ class Group:
     def clean_before(self, world: World, positions: Ints, instants: Ints) -> Columns:
         """Return what these devices would read in another world when they took a reading last before an instant."""
         owners = np.searchsorted(self.positions, positions)
-        return _sampled(self._sensor, world, owners, self._schedule.last_due_before(owners, instants))
+        return self._sampled(world, owners, self._schedule.last_due_before(owners, instants))
 
     def sample_in_world(self, world: World, positions: Ints, times: Ints) -> Columns:
         """Return what these devices would read at these times in another world."""
-        return _sampled(self._sensor, world, np.searchsorted(self.positions, positions), times)
+        return self._sampled(world, np.searchsorted(self.positions, positions), times)
 
     def next_boot_and_seq(self, position: int, at_ms: int) -> tuple[int, int]:
         """Return boot and seq of the first message that a device would have from an instant on."""
@@ -228,7 +225,7 @@ class Group:
         return window, self._readings(owners[window], times[said.rows], said.seqs)
 
     def _compared_columns(self, owners: Ints, times: Ints) -> Columns:
-        columns = _sampled(self._sensor, self._world, owners, times)
+        columns = self._sampled(self._world, owners, times)
         return columns if self._as_seen is None else self._as_seen(self, self.positions[owners], times, columns)
 
     def _booted_ms(self, owners: Ints, times: Ints) -> Ints:
@@ -236,7 +233,7 @@ class Group:
         return self._reboots.last_reboot_ms(self.positions[owners], times)
 
     def _readings(self, owners: Ints, times: Ints, seqs: Ints | None = None) -> Table:
-        columns = _sampled(self._sensor, self._world, owners, times)
+        columns = self._sampled(self._world, owners, times)
         if seqs is None:
             seqs = self._schedule.numbers_at(owners, times)
         return Table(self.kind, self.channel, times, self.positions[owners], seqs, columns)
@@ -261,6 +258,17 @@ class Group:
         there = owners[events.owner]
         table = Table(self.kind, Channel.EVENT, events.time_ms, self.positions[there], seqs[:split], events.fields)
         yield there, table
+
+    def _sampled(self, world: World, owners: Ints, times: Ints) -> Columns:
+        """Return the readings of each of these devices at each of these times."""
+        step = self._rows_at_once
+        parts = [
+            self._sensor.sample(world, owners[start : start + step], times[start : start + step])
+            for start in range(0, len(owners), step)
+        ]
+        if len(parts) < 2:
+            return parts[0] if parts else {}
+        return {name: concat_columns([part[name] for part in parts]) for name in parts[0]}
 
     # -- numbering
 
@@ -316,14 +324,3 @@ def _active_windows(group: DeviceGroup, player: ReplayPlayer | None) -> ActiveWi
         return None
     begin_ms, end_ms = player.span
     return ActiveWindows(np.array([begin_ms]), np.array([end_ms]))
-
-
-def _sampled(sensor: Sensor, world: World, owners: Ints, times: Ints) -> Columns:
-    """Return the readings of each of these devices at each of these times."""
-    parts = [
-        sensor.sample(world, owners[start : start + _ROWS_SAMPLED], times[start : start + _ROWS_SAMPLED])
-        for start in range(0, len(owners), _ROWS_SAMPLED)
-    ]
-    if len(parts) < 2:
-        return parts[0] if parts else {}
-    return {name: concat_columns([part[name] for part in parts]) for name in parts[0]}

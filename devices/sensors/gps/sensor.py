@@ -202,5 +202,6 @@ KIND = DeviceKind(
     locate=locate_vehicles,
     memory_bytes=10 * 2**10,  # planned trips
     reading_s=40e-6,
+    rows_at_once=25_000,
     busy_from_h=10,
 )

@@ -186,5 +186,6 @@ KIND = DeviceKind(
     locate=locate_vehicles,
     memory_bytes=14 * 2**10,  # planned trips
     reading_s=120e-6,
+    rows_at_once=25_000,
     busy_from_h=10,
 )
