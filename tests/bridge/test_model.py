@@ -199,8 +199,10 @@ class BridgeModel(RuleBasedStateMachine):
                     await self.running
                 await self.around.aclose()
 
-        self.loop.run_until_complete(end())
-        self.loop.close()
+        try:
+            self.loop.run_until_complete(end())
+        finally:
+            self.loop.close()
 
 
 TestBridgeModel = BridgeModel.TestCase
