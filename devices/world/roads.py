@@ -77,6 +77,8 @@ class Plan:
     """[node, destination] -> the link to take; -1 where one is already there."""
     seconds: Floats
     """[node, destination] -> driving time on free roads."""
+    metres: Floats
+    """[node, destination] -> how long that way is."""
 
     def link_to(self, links: Ints) -> Ints:
         """Return the node at which links end."""
@@ -93,7 +95,7 @@ def plan() -> Plan:
     length = np.hypot(*(node_xy[ends[:, 0]] - node_xy[ends[:, 1]]).T)
     free = np.array([kind.limit_kmh * KMH for kind in CLASSES])[road_class]
     next_link, seconds = _fastest(ends, length / free + _JUNCTION_S)
-    return Plan(node_xy, ends, road_class, next_link, seconds)
+    return Plan(node_xy, ends, road_class, next_link, seconds, _lengths(ends, length, next_link))
 
 
 # By judgement: two in five streets of the town stand between high buildings, one motorway stretch in three and one
@@ -217,3 +219,13 @@ def _fastest(ends: Ints, cost: Floats) -> tuple[Ints, Floats]:
         seconds = np.where(shorter, through, seconds)
         next_link = np.where(shorter, next_link[:, via, None], next_link)
     return next_link, seconds
+
+
+def _lengths(ends: Ints, length: Floats, next_link: Ints) -> Floats:
+    """Return how long the ways between all pairs of nodes are, which `_fastest` found."""
+    node, goal = np.indices((NODES, NODES))
+    metres = np.zeros((NODES, NODES))
+    while ((link := next_link[node, goal]) >= 0).any():
+        metres += np.where(link >= 0, length[link >> 1], 0.0)
+        node = np.where(link >= 0, ends[link >> 1, 1 - (link & 1)], node)
+    return metres

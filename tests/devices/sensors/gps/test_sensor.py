@@ -207,8 +207,8 @@ def test_time_to_the_first_fix(start: Any, least_s: float, most_s: float, popula
         assert [value is None for value in found["latitude"][:at]] == [True] * at
         assert (found["satellites"][:at] < 3).all()
         assert (found["hdop"][:at] == 99.99).all()
-        # The first fixes are poor.
-        assert found["hdop"][at] > usual["hdop"][at] + 0.8
+        # The first fixes are poor, unless hardly more satellites can be seen between the houses.
+        assert found["hdop"][at] > usual["hdop"][at] + 0.8 or usual["satellites"][at] <= 4
         first.append(at / 10)
     assert least_s <= min(first)
     assert max(first) <= most_s

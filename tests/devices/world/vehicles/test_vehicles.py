@@ -253,8 +253,8 @@ def test_the_peak_acceleration_is_that_of_the_speed_trace() -> None:
         for row in range(len(ticks)):
             seen = braking[row * 120 : (row + 1) * 120].max()
             if peak.braking_ms2[row] > 2.5:
-                # The hardest may be between two samples.
-                assert seen == pytest.approx(peak.braking_ms2[row], abs=0.1)
+                # The hardest may be between two samples, which are half of the shortest braking apart.
+                assert 0.8 * peak.braking_ms2[row] < seen < peak.braking_ms2[row] + 0.1
                 checked += 1
             elif seen > 2.5:
                 # Shorter than half a second, or cut off by the end of the window.
