@@ -39,7 +39,7 @@ EXPECTED = {
     "geoid at Paris (m)": ("44.6", "EGM2008"),
     "one satellite more, of which the mean HDOP rises (%)": ("0", "geometry"),
     "HDOP with most satellites, beside the least there is": ("1", "geometry"),
-    "first HDOP after a `gps_loss` of ten minutes, mean": ("about 2.4", "as after a tunnel"),
+    "first HDOP after a `gps_loss` of ten minutes, mean": ("above 2", "geometry of four satellites"),
     "room, storms a day read every 1 s": ("as every 60 s", "physical time"),
     "room, storms a day read every 10 s": ("as every 60 s", "physical time"),
     "room, greatest change of the pressure in 10 s (hPa)": ("below .3", "the chip's noise is .033"),
