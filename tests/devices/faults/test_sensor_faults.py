@@ -116,7 +116,7 @@ def test_quantise() -> None:
 
 
 def test_clip() -> None:
-    middle = float(np.median(numbers("bme280", "temperature_c", type="gain", factor=1)[1]))
+    middle = round(float(np.median(numbers("bme280", "temperature_c", type="gain", factor=1)[1])), 2)
     _, true, wrong = numbers("bme280", "temperature_c", type="clip", high=middle)
     assert wrong.tolist() == np.minimum(true, middle).tolist()
     assert (wrong != true).any()
