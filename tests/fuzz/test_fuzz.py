@@ -32,6 +32,13 @@ FOUND = [
         b'{"name":"timestamp","type":{"type":"long","logicalType":"timestamp-micros"}}]}',
         id="two-fields-of-one-name",
     ),
+    # The parser looks at defaults of simple types alone, and a message that has none was an exception.
+    pytest.param(
+        "registry-answer",
+        b'{"type":"record","name":"a","fields":[{"name":"b","type":["null",{"type":"map","values":"long"}],'
+        b'"default":"none"}]}',
+        id="default-of-another-type",
+    ),
 ]
 """Target and smallest input of everything that was found."""
 

@@ -9,6 +9,7 @@ import orjson
 from fastavro import parse_schema, schemaless_writer
 from fastavro.schema import SchemaParseException, UnknownType
 
+from bridge.message.decoders import preview_value
 from bridge.sinks.kafka.schema_values import (
     Convert,
     UnfitMessage,
@@ -45,8 +46,14 @@ class AvroCodec:
             raise UnusableSchema("it is no record: a message has fields with names")
         self._drops_unknown = drops_unknown
         self._named: dict[str, Convert] = {}
+        self._definitions: dict[str, Mapping[str, Any]] = {}
+        self._defaults: list[tuple[str, Any, Any]] = []
         try:
             self._convert = self._compile(self._schema)
+            # A default may be of a type that is defined further on.
+            for at, default, of_type in self._defaults:
+                if not self._takes(default, of_type):
+                    raise UnusableSchema(f"the default of {at} is {preview_value(default)}, which its type is not")
         except RecursionError:
             raise UnusableSchema("its types are nested too deep") from None
 
@@ -95,13 +102,41 @@ class AvroCodec:
 
     def _remember(self, schema: Mapping[str, Any], convert: Convert) -> Convert:
         self._named[schema["name"]] = convert
+        self._definitions[schema["name"]] = schema
         return convert
+
+    def _takes(self, default: Any, schema: Any) -> bool:
+        """Return whether a default is of its type; the parser looks at those of simple types alone."""
+        if isinstance(schema, list):
+            return any(self._takes(default, one) for one in schema)
+        if isinstance(schema, str):
+            if schema in _PRIMITIVES:
+                return _fits(default, _PRIMITIVES[schema])
+            return self._takes(default, self._definitions[schema])
+        match schema["type"]:
+            case "record":
+                return isinstance(default, dict) and all(
+                    self._takes(default.get(field["name"], field.get("default", _NO_DEFAULT)), field["type"])
+                    for field in schema["fields"]
+                )
+            case "enum":
+                return default in schema["symbols"]
+            case "array":
+                return isinstance(default, list) and all(self._takes(one, schema["items"]) for one in default)
+            case "map":
+                return isinstance(default, dict) and all(self._takes(one, schema["values"]) for one in default.values())
+        return self._takes(default, schema["type"])
 
     def _record(self, schema: Mapping[str, Any]) -> Convert:
         self._named[schema["name"]] = _unset
         fields = [
             (field["name"], self._compile(field["type"]), field.get("default", _NO_DEFAULT))
             for field in schema["fields"]
+        ]
+        self._defaults += [
+            (f"{schema['name']}.{field['name']}", field["default"], field["type"])
+            for field in schema["fields"]
+            if "default" in field
         ]
         names = frozenset(name for name, _, _ in fields)
         if len(names) < len(fields):
@@ -144,6 +179,14 @@ class AvroCodec:
 
 
 _NO_DEFAULT = object()
+
+
+def _fits(value: Any, convert: Convert) -> bool:
+    try:
+        convert(value, "")
+    except UnfitMessage:
+        return False
+    return True
 
 
 def _unset(value: Any, at: str) -> Any:

@@ -29,7 +29,7 @@ from bridge.sinks.kafka.avro_codec import AvroCodec
 from bridge.sinks.kafka.config import KafkaSinkConfig
 from bridge.sinks.kafka.protobuf_codec import ProtobufCodec, file_of
 from bridge.sinks.kafka.schema_registry import SchemaRegistry
-from bridge.sinks.kafka.schema_values import UnfitMessage
+from bridge.sinks.kafka.schema_values import UnfitMessage, UnusableSchema
 from bridge.sinks.kafka.sink import KafkaSink
 from bridge.sinks.kafka.value_config import SchemaRegistryConfig, ValueConfig
 from bridge.sinks.kafka.values import ValueWriter
@@ -544,6 +544,35 @@ ANY_SCHEMA: dict[str, Any] = {
         {"name": "c", "type": [{"type": "long", "logicalType": "timestamp-micros"}, "string", "float", "null"]},
     ],
 }
+
+
+INNER = {"type": "record", "name": "inner", "fields": [{"name": "n", "type": "int", "default": 1}]}
+DEFAULT_TYPES: list[Any] = [
+    "null", "boolean", "int", "long", "float", "double", "string", ["null", "int"], ["int", "null"], INNER,
+    {"type": "array", "items": "int"}, {"type": "map", "values": "long"}, ["null", {"type": "map", "values": "long"}],
+    {"type": "enum", "name": "colour", "symbols": ["red", "blue"]}, {"type": "long", "logicalType": "timestamp-millis"},
+    ["null", INNER], {"type": "array", "items": INNER},
+]  # fmt: skip
+DEFAULTS: list[Any] = [
+    None, True, 0, 1 << 40, (1 << 64) - 1, 1.5, 1e300, "red", "none", [], [1], ["a"], [{}], {}, {"n": 2}, {"n": "a"},
+    {"a": 1}, {"a": None}, {"n": 1 << 40},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("of_type", DEFAULT_TYPES, ids=str)
+def test_a_default_that_is_not_of_its_type_is_a_matter_of_the_schema(of_type: Any) -> None:
+    """What is taken can be written, and each type takes one of these and refuses others."""
+    taken = 0
+    for default in DEFAULTS:
+        field = {"name": "b", "type": of_type, "default": default}
+        schema = orjson.dumps({"type": "record", "name": "a", "fields": [field]}).decode()
+        try:
+            codec = AvroCodec(schema, drops_unknown=False)
+        except UnusableSchema:
+            continue
+        codec.encode({})
+        taken += 1
+    assert 0 < taken < len(DEFAULTS) - 5
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), JSON_VALUES))
