@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from devices.world.weather import dew_point_c
+
 
 def year_statistics(year: pd.DataFrame) -> Iterator[tuple[str, float]]:
     """Yield what the table has of a year of hours, by name."""
@@ -49,10 +51,9 @@ def without_seasons(daily: pd.Series) -> pd.Series:
 
 
 def dew_point(year: pd.DataFrame) -> pd.Series:
-    """Return the dew point, by the Magnus formula."""
-    warm = year.temperature_c
-    exponent = np.log(year.humidity.clip(lower=1, upper=100) / 100) + 17.62 * warm / (243.12 + warm)
-    return 243.12 * exponent / (17.62 - exponent)
+    """Return the dew point, which is no higher than the temperature."""
+    found = dew_point_c(year.temperature_c.to_numpy(), year.humidity.clip(upper=100).to_numpy())
+    return pd.Series(found, year.index)
 
 
 def day_statistics(days: pd.DataFrame) -> Iterator[tuple[str, float]]:

@@ -153,7 +153,8 @@ def fit_climate(found: StationReadings, longitude: float, altitude_m: float) -> 
     month_of = _month(days * DAY_MS)
     ends = np.flatnonzero(np.diff(day_of, prepend=-1))
     ranges = np.maximum.reduceat(warm, ends) - np.minimum.reduceat(warm, ends)
-    means, dews = (np.add.reduceat(one, ends) / np.bincount(day_of) for one in (warm, dew_point_c(warm, humidity)))
+    dew_points = dew_point_c(warm, np.minimum(humidity, 100))
+    means, dews = (np.add.reduceat(one, ends) / np.bincount(day_of) for one in (warm, dew_points))
     months = [counts & (month_of == month) for month in range(MONTHS)]
     warmth, dew = (_without_seasons(days, one, months) for one in (means, dews))
     takes = np.sqrt(1 - _MEAN_TAKES)

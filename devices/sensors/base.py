@@ -82,8 +82,11 @@ class HasLookback(Sensor, Protocol):
 class ReadsSky(Sensor, Protocol):
     """A sensor with a satellite receiver, which finds satellites again one by one after it has lost them."""
 
-    def sample_searching(self, world: World, ids: Ints, times: Ints, unfound: Floats) -> Columns:
-        """Return a row for each, as `sample` does, of receivers that have yet to find this share of them, 0 to 1."""
+    def sample_searching(self, world: World, ids: Ints, times: Ints, unfound: Floats | None) -> Columns:
+        """Return a row for each, as `sample` does, of receivers that have yet to find this share of them, 0 to 1.
+
+        None: they search for none.
+        """
         ...
 
 

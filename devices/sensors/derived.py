@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.world.weather import dew_point_c
 from edgewire.messages import CONTRACT, Channel, Measurement
 
 Numbers = NDArray[np.float64]
@@ -38,13 +39,8 @@ class DerivedField(NamedTuple):
     derive: Callable[..., Numbers]
 
 
-def dew_point_c(temperature_c: Numbers, humidity: Numbers) -> Numbers:
-    """Return the dew point (°C) by the Magnus formula with the constants 17.62 and 243.12 °C.
-
-    They are those of WMO-No. 8, annex 4.B, over water from -45 to 60 °C; below 1 % the humidity counts as 1 %.
-    """
-    gamma = np.log(np.maximum(humidity, 1.0) / 100) + 17.62 * temperature_c / (243.12 + temperature_c)
-    return np.asarray(np.round(243.12 * gamma / (17.62 - gamma), 2))
+def _rounded_dew_point_c(temperature_c: Numbers, humidity: Numbers) -> Numbers:
+    return np.asarray(np.round(dew_point_c(temperature_c, humidity), 2))
 
 
 def _speed_kmh(speed_mph: Numbers) -> Numbers:
@@ -56,7 +52,7 @@ def _accuracy_m(hdop: Numbers) -> Numbers:
 
 
 DERIVED: Mapping[str, DerivedField] = {
-    "dew_point_c": DerivedField(("temperature_c", "humidity"), dew_point_c),
+    "dew_point_c": DerivedField(("temperature_c", "humidity"), _rounded_dew_point_c),
     "accuracy_m": DerivedField(("hdop",), _accuracy_m),
     "speed_kmh": DerivedField(("speed_mph",), _speed_kmh),
 }

@@ -163,6 +163,7 @@ class WaveAtmosphere:
         self._climates = [SiteClimate(site) for site in world.sites]
         self._months = np.stack([climate.table for climate in self._climates], axis=1)
         self._kept = np.array([climate.persistence for climate in self._climates])
+        self._rain_from = np.array([climate.rain_from for climate in self._climates])
         self._waves_grid = GridInterpolator(self._carried_by_waves, len(world.sites), _WAVES_STEP_MS)
         self._grid = GridInterpolator(self._weather_and_air, len(world.sites))
 
@@ -254,8 +255,9 @@ class WaveAtmosphere:
         activity = np.minimum(state.activity, _MOST_ACTIVITY)
         quiver = state.breath * np.exp(_TAILS[:, None] * activity - (_TAILS**2)[:, None] * _ACTIVITY_SQUARE)
         quiver = quiver * (1 + _EVENING * np.cos(np.pi / 12 * (hour - _EVENING_AT_H)))
-        rain = _rain(state.rain_index, month["rain_from"])
-        wet = np.clip((state.wet_index - month["rain_from"] + CLOSES_BEFORE) / CLOSES_WITHIN, 0, 1)
+        rain_from = self._rain_from[sites]
+        rain = _rain(state.rain_index, rain_from)
+        wet = np.clip((state.wet_index - rain_from + CLOSES_BEFORE) / CLOSES_WITHIN, 0, 1)
         breeze = month["breeze"] * _breeze(hour, heated, course, state.jitter)
         temperature = (
             month["temperature_c"]
@@ -317,7 +319,7 @@ class WaveAtmosphere:
         pressure = state.pressure
         storm = np.clip((-_CORE - pressure) / _CORE_DEPTH, 0, 1)
         clear = np.clip((pressure - _CORE) / _CORE_DEPTH, 0, 1)
-        rain = _rain(state.rain_index, self._by_month(sites, times_ms / DAY_MS)["rain_from"])
+        rain = _rain(state.rain_index, self._rain_from[sites])
         mist = np.where(rain > 0, 0, np.clip((air.humidity - 95.5) / 4, 0, 1) * np.clip(1 - 0.5 * state.gusts, 0, 1))
         course = day_course(self._latitude[sites], self._longitude[sites], times_ms / DAY_MS)
         wind = _MEAN_WIND_MS * np.exp(0.45 * state.gusts - 0.1) * (1 + 1.3 * storm + 0.8 * state.front)

@@ -66,7 +66,7 @@ def dew_deviation(parts: Floats, warm: Floats, skew: Floats) -> Floats:
 
 def dew_warm_of(correlation: Floats, summer: Floats) -> Floats:
     """Return `warm` of `dew_deviation` for correlations of temperature and dew point, as near to them as can be."""
-    warm = _WARM_FROM + (_WARM_TO - _WARM_FROM) * np.linspace(0, 1, 60)
+    warm = np.linspace(_WARM_FROM, _WARM_TO, 60)
     weights = np.array([cold + (other - cold) * warm for cold, other in zip(_COLD, _WARM, strict=True)])
     weights = weights / np.sqrt((weights**2).sum(axis=0))
     carried = _carried(summer)
@@ -87,7 +87,7 @@ def mean_depressions(
     warm: Floats,
     skew: Floats,
     humidity: Floats,
-    rain_from: Floats,
+    rain_from: float,
     summer: Floats,
     cloudy: Floats,
 ) -> Floats:
@@ -98,7 +98,7 @@ def mean_depressions(
     carried, own, moist, overcast, rain = (_standard(number) for number in range(1, 6))
     cloud = 0.25 * carried + 0.5 * moist + 0.83 * overcast
     wet = 0.6 * cloud + 0.6 * rain
-    closes = 1 - RAIN_CLOSES * np.clip((wet - rain_from[:, None] + CLOSES_BEFORE) / CLOSES_WITHIN, 0, 1)
+    closes = 1 - RAIN_CLOSES * np.clip((wet - rain_from + CLOSES_BEFORE) / CLOSES_WITHIN, 0, 1)
     hour = uniform(hash_bits(0, "atmosphere/hour", np.arange(_DRAWS)))
     day = np.cos(2 * np.pi * hour) / 2 * clearness(cloud, cloudy[:, None])
     departure = spread[:, None] * warmth(np.stack([carried, own]), summer[:, None]) + course[:, None] * day

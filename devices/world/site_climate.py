@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from devices.world.climates import DEW_POINT, KOEPPEN, MONTHLY, MONTHS, PLAIN_NAMES, Normals, middles
+from devices.world.climates import DEW_POINT, KOEPPEN, MONTHLY, PLAIN_NAMES, Normals, middles
 from devices.world.dew_point import cloudiness, dew_warm_of, mean_depressions
 from devices.world.world import MonthlyClimate, Site
 
@@ -55,15 +55,14 @@ COLUMNS = (
     "dew_warm",
     "dew_skew",
     "cloudy",
-    "rain_from",
     "convection",
     "breeze",
     "summer",
 )
 """Of `SiteClimate.table`: the range of the sun's course, how far the dew point is below, its deviation, how much passes
 within hours, the pressure's deviation by lows that pass and highs that stay, the arguments of `dew_deviation`,
-`cloudiness`, the index of rain from which on it rains, how much the ground's heat lifts and the sea's breeze blows, and
-the season: 0 in the coldest months, 1 in the warmest."""
+`cloudiness`, how much the ground's heat lifts and the sea's breeze blows, and the season: 0 in the coldest months, 1 in
+the warmest."""
 
 
 class SiteClimate:
@@ -73,7 +72,7 @@ class SiteClimate:
         normals, lapse, self.persistence = _normals_of(site)
         normals = _at_middles(replace(normals, spread_c=_SPREAD * normals.spread_c))
         temperature = normals.temperature_c - lapse
-        rain_from = np.full(MONTHS, NormalDist().inv_cdf(1 - normals.rain_share))
+        self.rain_from = NormalDist().inv_cdf(1 - normals.rain_share)
         sunless = _ADVECTED_RANGE * normals.spread_c + _BREATHED_RANGE_C
         dew_spread = np.interp(temperature, _DEW_SPREAD_AT_C, _DEW_SPREAD) + _DEW_SPREAD_COAST * site.coast
         dew_spread = dew_spread * normals.spread_c
@@ -107,7 +106,7 @@ class SiteClimate:
             dew_warm,
             dew_skew,
             normals.humidity,
-            rain_from,
+            self.rain_from,
             summer,
             cloudy,
         )
@@ -124,7 +123,6 @@ class SiteClimate:
                 dew_warm,
                 dew_skew,
                 cloudy,
-                rain_from,
                 np.interp(temperature - depression, _CONVECTION_AT_C, _CONVECTION),
                 breeze,
                 summer,

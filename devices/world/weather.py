@@ -94,6 +94,6 @@ def vapour_pressure_hpa(dew_point_c: Floats) -> Floats:
 
 
 def dew_point_c(temperature_c: Floats, humidity: Floats) -> Floats:
-    """Return the dew point of air with this relative humidity (percent, 1 at the least), by the same formula."""
-    share = np.log(np.clip(humidity, 1, 100) / 100) + 17.62 * temperature_c / (243.12 + temperature_c)
+    """Return the dew point of air with this relative humidity (percent), by the same formula; below 1 % it is 1 %."""
+    share = np.log(np.maximum(humidity, 1.0) / 100) + 17.62 * temperature_c / (243.12 + temperature_c)
     return np.asarray(243.12 * share / (17.62 - share))

@@ -71,13 +71,10 @@ class GpsSensor:
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return fixes in degrees, m and km/h; without one, position, speed and heading are None."""
-        return self._sample(world, ids, times, None)
+        return self.sample_searching(world, ids, times, None)
 
-    def sample_searching(self, world: World, ids: Ints, times: Ints, unfound: Floats) -> Columns:
+    def sample_searching(self, world: World, ids: Ints, times: Ints, unfound: Floats | None) -> Columns:
         """Return the same of receivers that have yet to find this share of the satellites again."""
-        return self._sample(world, ids, times, unfound)
-
-    def _sample(self, world: World, ids: Ints, times: Ints, unfound: Floats | None) -> Columns:
         settings, population = self._settings, self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = components(world).vehicles.motion(sites, vehicles, times)

@@ -120,9 +120,10 @@ def test_vans_work_eight_to_ten_hours_of_short_stops_and_have_a_break(seed: int)
 @pytest.mark.parametrize("use", USES)
 def test_the_engine_idles_on_the_way(use: VehicleUse) -> None:
     found = week(SEEDS[0], use)
-    # Lights, and halts of a minute.
+    # Lights, and halts of a minute, which vans have on their way; of eight fares one has a further call.
+    least_s = {"delivery": 60, "taxi": 40}[use]
     assert 60 < found.idle_s.mean() < 600
-    assert np.percentile(found.idle_s, 90) > 2 * np.median(found.idle_s) > 40
+    assert np.percentile(found.idle_s, 90) > 2 * np.median(found.idle_s) > least_s
 
 
 def test_some_vans_and_many_taxis_drive_at_night() -> None:
