@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "build" / "benchmarks.md"
-PARTS = ("startup", "client", "fleet", "generate", "bridge", "decode")
+PARTS = ("startup", "client", "fleet", "memory", "generate", "bridge", "bridge_http", "ingest", "decode")
 
 
 def machine() -> str:

@@ -1,9 +1,9 @@
 """`python -m benchmarks.bridge_http`: CPU of the bridge a message over HTTP alone, steady and in a backlog, and what is
 sent twice after a kill.
 
-Two checkouts can be compared: their bridges get the same messages at the same time, so that other work on the machine
-meets both; a backlog they take one after the other. The server takes every batch and says nothing (`http_taker.py`);
-the bridge's file is on the disk of TMPDIR, with fsync.
+Two checkouts can be compared, and Telegraf where it is installed: all get the same messages at the same time, so that
+other work on the machine meets all; a backlog they take one after the other. The server takes every batch and says
+nothing (`http_taker.py`); the bridge's file is on the disk of TMPDIR, with fsync.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,7 @@ import yaml
 from benchmarks.backlog import publish_messages
 from benchmarks.bridge_processes import wait_until
 from benchmarks.proc import pid_of, thread_cpu_s
+from benchmarks.telegraf import BATCH, FLUSH, HOW_TO_GET, Telegraf, is_installed
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, accepts_connections, answers, free_port
 from edgewire.link import BrokerUrl, Link, connect_link
 from edgewire.mqtt import Event, Session, SessionConfig
@@ -90,22 +91,20 @@ def _ignore(_link: Link, _events: list[Event]) -> None:
     """Acknowledgements are counted by the session."""
 
 
-class Subject:
-    """The bridge of a checkout, and the server that it delivers to."""
+Bridge = Callable[[Path, str, str], ManagedProcess]
+"""Makes one of a folder for its files, the broker's URL, and that of the server which it delivers to."""
 
-    def __init__(self, tree: Path, load: Load, settings: dict[str, Any]) -> None:
-        self._exits = ExitStack()
-        self._load = load
-        folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
-        port, admin = free_port(), free_port()
-        taker: list[str | Path] = [sys.executable, Path(__file__).with_name("http_taker.py"), str(port)]
-        self._exits.enter_context(ManagedProcess("taker", taker, ready=lambda: accepts_connections("127.0.0.1", port)))
-        self._url = f"http://127.0.0.1:{port}"
+
+def bridge_of(tree: Path, settings: dict[str, Any]) -> Bridge:
+    """Return the bridge of a checkout; `settings` are of its spool and of HTTP."""
+
+    def prepare(folder: Path, broker: str, url: str) -> ManagedProcess:
+        admin = free_port()
         config = {
-            "broker": load.broker.url,
-            "client_id": f"bridge-{port}",
+            "broker": broker,
+            "client_id": f"bridge-{admin}",
             "spool": {"path": str(folder / "spool.db"), **settings.get("spool", {})},
-            "http": {"url": self._url, **settings.get("http", {})},
+            "http": {"url": url, **settings.get("http", {})},
             "admin": {"port": admin},
         }
         path = folder / "bridge.yaml"
@@ -114,7 +113,23 @@ class Subject:
         ready = f"http://127.0.0.1:{admin}/readyz"
         # Its own code, not that of the folder which this benchmark is run in.
         env = {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
-        self.process = ManagedProcess("bridge", command, ready=lambda: answers(ready), env=env, start_timeout_s=60)
+        return ManagedProcess("bridge", command, ready=lambda: answers(ready), env=env, start_timeout_s=60)
+
+    return prepare
+
+
+class Subject:
+    """A bridge, and the server that it delivers to."""
+
+    def __init__(self, bridge: Bridge, load: Load) -> None:
+        self._exits = ExitStack()
+        self._load = load
+        folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
+        port = free_port()
+        taker: list[str | Path] = [sys.executable, Path(__file__).with_name("http_taker.py"), str(port)]
+        self._exits.enter_context(ManagedProcess("taker", taker, ready=lambda: accepts_connections("127.0.0.1", port)))
+        self._url = f"http://127.0.0.1:{port}"
+        self.process = bridge(folder, load.broker.url, self._url)
 
     def __enter__(self) -> Self:
         self.process.start()
@@ -201,42 +216,102 @@ def _spent(before: dict[str, float], after: dict[str, float], count: int) -> dic
     }
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Measure, and print every figure and the medians."""
+Figures = dict[tuple[str, str], list[dict[str, Any]]]
+"""Of each part (steady, backlog, killed) and each bridge, what the rounds have found."""
+
+
+def measure(bridges: dict[str, Bridge], options: argparse.Namespace) -> Figures:
+    """Measure all of them in rounds, and print what each finds."""
+    found: Figures = {}
+    for number in range(options.rounds):
+        load = Load()
+        with ExitStack() as exits:
+            exits.enter_context(load.broker)
+            subjects = [exits.enter_context(Subject(bridge, load)) for bridge in bridges.values()]
+            parts: dict[str, list[dict[str, Any]]] = {}
+            if options.rate:
+                parts["steady"] = steady(load, subjects, options.rate, options.seconds)
+            if options.backlog:
+                turn = 1 if number % 2 else -1
+                parts["backlog"] = backlog(load, subjects[::turn], options.backlog)[::turn]
+            if options.kill:
+                count = options.backlog or 45_000
+                parts["killed"] = [killed(load, one, count, (number % 5 + 1) / 10) for one in subjects]
+        for part, all_figures in parts.items():
+            for name, figures in zip(bridges, all_figures, strict=True):
+                busy = f"{os.getloadavg()[0]:.1f}"
+                print(json.dumps({"bridge": name, "part": part, "load": busy, **figures}), file=sys.stderr, flush=True)
+                found.setdefault((part, name), []).append(figures)
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bridge_http", description=__doc__.partition("\n")[0])
     parser.add_argument("--beside", type=Path, help="another checkout, whose bridge works beside this one")
+    parser.add_argument("--telegraf", action="store_true", help="beside Telegraf, which has to be in PATH")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=3000, help="messages a second; 0 leaves that part out")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--backlog", type=int, default=45_000, help="messages; 0 leaves that part out")
     parser.add_argument("--kill", action="store_true", help="kill it in the middle of a backlog, too")
     parser.add_argument("--settings", type=yaml.safe_load, default={}, help="of spool and http, as YAML")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def run() -> list[str]:
+    """Its table, with Telegraf where that is installed."""
+    options = _parser().parse_args(["--kill", "--rounds", "3"])
+    bridges = {"edgefleet": bridge_of(_HERE, {})}
+    if is_installed():
+        bridges["Telegraf"] = Telegraf
+    found = measure(bridges, options)
+    rows = []
+    for name in bridges:
+        steady_us, backlog_us, backlog_rate, twice, lost = (
+            statistics.median(figures[what] for figures in found[part, name])
+            for part, what in (
+                ("steady", "us_a_message"),
+                ("backlog", "us_a_message"),
+                ("backlog", "per_s"),
+                ("killed", "twice"),
+                ("killed", "lost"),
+            )
+        )
+        p50, p99 = (
+            statistics.median(figures["took_ms"][share] for figures in found["steady", name])
+            for share in ("0.5", "0.99")
+        )
+        steadily = f"{steady_us:.1f} µs | {p50:.0f} / {p99:.0f} ms"
+        rows.append(
+            f"| {name} | {steadily} | {backlog_us:.1f} µs | {backlog_rate:,.0f}/s | {twice:,.0f} | {lost:,.0f} |"
+        )
+    return [
+        f"## The bridge over HTTP alone, {options.rate:,} messages a second and a backlog of {options.backlog:,}",
+        "",
+        f"Medians of {options.rounds} rounds; all bridges get the same messages, a backlog one after the other. Ours "
+        "syncs its spool before it acknowledges; Telegraf has all in memory, QoS 1, a persistent session, batches of "
+        f"{BATCH:,} each {FLUSH}. A server that takes all is on the same cores.",
+        *([] if is_installed() else ["", f"{HOW_TO_GET}."]),
+        "",
+        "| bridge | CPU a message | p50 / p99 | CPU in a backlog | rate there | twice after a kill | lost |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *rows,
+    ]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and print every figure and the medians."""
+    options = _parser().parse_args(arguments)
+    if options.telegraf and not is_installed():
+        sys.exit(f"benchmarks: {HOW_TO_GET}")
     trees = [_HERE] if options.beside is None else [options.beside.resolve(), _HERE]
-    medians: dict[tuple[str, str], list[float]] = {}
-    for number in range(options.rounds):
-        load = Load()
-        with ExitStack() as exits:
-            exits.enter_context(load.broker)
-            subjects = [exits.enter_context(Subject(tree, load, options.settings)) for tree in trees]
-            parts: dict[str, list[dict[str, Any]]] = {}
-            if options.rate:
-                parts["steady"] = steady(load, subjects, options.rate, options.seconds)
-            if options.backlog:
-                parts["backlog"] = backlog(load, subjects[:: 1 if number % 2 else -1], options.backlog)
-                parts["backlog"] = parts["backlog"][:: 1 if number % 2 else -1]
-            if options.kill:
-                count = options.backlog or 45_000
-                parts["killed"] = [killed(load, one, count, (number % 5 + 1) / 10) for one in subjects]
-        for part, all_figures in parts.items():
-            for tree, figures in zip(trees, all_figures, strict=True):
-                busy = f"{os.getloadavg()[0]:.1f}"
-                print(json.dumps({"tree": str(tree), "part": part, "load": busy, **figures}), flush=True)
-                for name in ("us_a_message", "per_s", "twice"):
-                    if name in figures:
-                        medians.setdefault((f"{part} {name}", str(tree)), []).append(figures[name])
-    for (what, where), values in sorted(medians.items()):
-        print(f"{what:24} {statistics.median(values):>10,.1f} {sorted(values)} {where}")
+    bridges = {str(tree): bridge_of(tree, options.settings) for tree in trees}
+    if options.telegraf:
+        bridges["Telegraf"] = Telegraf
+    for (part, where), all_figures in sorted(measure(bridges, options).items()):
+        for name in ("us_a_message", "per_s", "twice"):
+            if values := sorted(figures[name] for figures in all_figures if name in figures):
+                print(f"{f'{part} {name}':24} {statistics.median(values):>10,.1f} {values} {where}")
 
 
 if __name__ == "__main__":

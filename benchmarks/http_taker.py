@@ -10,7 +10,8 @@ import re
 import sys
 import time
 
-_MESSAGE = re.compile(rb'"number":(\d+),"sent_ms":(\d+)')
+# As it was sent, or as a text within JSON.
+_MESSAGE = re.compile(rb'"number\\?":(\d+),\\?"sent_ms\\?":(\d+)')
 
 
 class Taker(asyncio.Protocol):

@@ -23,6 +23,11 @@ from edgefleet.embedded import ManagedProcess, answers, free_port
 
 _HERE = Path(__file__).parents[1]
 _DEVICES, _BATCH, _CONNECTIONS = 1000, 500, 2
+_MESSAGES, _ROUNDS = 100_000, 5
+_HEAD = (
+    "| checkout | messages/s | messages/s of its CPU | CPU a message | load |",
+    "|---|---:|---:|---:|---:|",
+)
 _PAYLOAD = (
     b'{"device_id":"bme280-%04d","timestamp":"2026-03-04T11:59:00.013Z","boot":825940741,"seq":%d,"temperature_c":23.0,'
     b'"humidity":46.04,"pressure_hpa":1013.11,"metadata":{"generator":"edgefleet-bme280","version":"1.0.0",'
@@ -82,27 +87,35 @@ async def _post(url: str, bodies: Sequence[bytes]) -> None:
         await asyncio.gather(*(post() for _ in range(_CONNECTIONS)))
 
 
+def run() -> list[str]:
+    """Return its table."""
+    rows = [_row(f"round {number}", measure(_HERE, _MESSAGES)) for number in range(1, _ROUNDS + 1)]
+    title = f"## The ingest: batches of {_BATCH} on {_CONNECTIONS} connections, SQLite with fsync"
+    return [title, "", *_HEAD, *rows]
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print every figure and the medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__.partition("\n")[0])
-    parser.add_argument("messages", type=int, nargs="?", default=100_000)
+    parser.add_argument("messages", type=int, nargs="?", default=_MESSAGES)
     parser.add_argument("--beside", type=Path, help="another checkout, whose ingest takes turns with this one's")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
     options = parser.parse_args(arguments)
     trees = [_HERE] if options.beside is None else [options.beside.resolve(), _HERE]
     found: dict[Path, list[Stored]] = {tree: [] for tree in trees}
-    print("| checkout | messages/s | messages/s of its CPU | CPU a message | load |\n|---|---:|---:|---:|---:|")
+    print("\n".join(_HEAD))
     for number in range(options.rounds):
         for tree in trees[:: 1 if number % 2 else -1]:
             found[tree].append(one := measure(tree, options.messages))
-            _print(str(tree), one)
+            print(_row(str(tree), one), flush=True)
     for tree, figures in found.items():
-        _print(f"{tree}, median", Stored(*(statistics.median(column) for column in zip(*figures, strict=True))))
+        median = Stored(*(statistics.median(column) for column in zip(*figures, strict=True)))
+        print(_row(f"{tree}, median", median), flush=True)
 
 
-def _print(name: str, one: Stored) -> None:
+def _row(name: str, one: Stored) -> str:
     load = os.getloadavg()[0]
-    print(f"| {name} | {one.per_s:,.0f} | {one.per_cpu_s:,.0f} | {one.cpu_us:.1f} µs | {load:.1f} |", flush=True)
+    return f"| {name} | {one.per_s:,.0f} | {one.per_cpu_s:,.0f} | {one.cpu_us:.1f} µs | {load:.1f} |"
 
 
 if __name__ == "__main__":

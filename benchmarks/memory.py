@@ -48,6 +48,11 @@ FLEETS: dict[str, dict[str, float]] = {
     "nine bme280 to one of gps and telematics": {"bme280": 0.9, "gps": 0.05, "telematics": 0.05},
 }
 
+_HEAD = (
+    "| fleet | resident a device | its own objects | connects a second | CPU a connect |",
+    "|---|---:|---:|---:|---:|",
+)
+
 
 @dataclass(slots=True)
 class OwnObjects:
@@ -156,27 +161,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def run() -> list[str]:
+    """Return its table: every kind over plain TCP, and a BME280 over TLS."""
+    raise_open_files()
+    with tempfile.TemporaryDirectory(prefix="edgefleet-memory-") as folder:
+        fleets = [*((name, None) for name in FLEETS), ("bme280", Path(folder))]
+        rows = [_measured(name, MOST_OVER_TLS, tls_folder)[0] for name, tls_folder in fleets]
+    return ["## What a connected device takes, a message every 10 s", "", *_HEAD, *rows]
+
+
 def _tables(options: argparse.Namespace, folder: Path) -> Iterator[str]:
-    yield "| fleet | resident a device | its own objects | connects a second | CPU a connect |"
-    yield "|---|---:|---:|---:|---:|"
+    yield from _HEAD
     by_class: dict[str, dict[str, Any]] = {}
     for name in [options.fleet] if options.fleet else FLEETS:
         for has_tls in (False,) if options.plain else (False, True):
             devices = min(options.devices, MOST_OVER_TLS) if has_tls else options.devices
-            few, many = (_run(name, number, folder if has_tls else None) for number in (FEW, devices))
-            resident = (many["rss"] - few["rss"]) / (devices - FEW)
-            label = f"{devices:,} {name}, TLS" if has_tls else f"{devices:,} {name}"
-            rate = devices / many["connected_s"]
-            yield (
-                f"| {label} | {resident:,.0f} bytes | {many['bytes']:,.0f} bytes | {rate:,.0f} |"
-                f" {many['connect_us']:,.0f} µs |"
-            )
-            by_class[label] = many
+            row, found = _measured(name, devices, folder if has_tls else None)
+            yield row
+            by_class[f"{devices:,} {name}{', TLS' if has_tls else ''}"] = found
     for label, found in by_class.items():
         yield from ("", f"Objects of a device, {label}:", "", "| class | bytes | objects |", "|---|---:|---:|")
         for kind, size in sorted(found["sizes"].items(), key=lambda one: -one[1]):
             if size >= 1:
                 yield f"| `{kind}` | {size:,.0f} | {found['counts'][kind]:.1f} |"
+
+
+def _measured(fleet: str, devices: int, tls_folder: Path | None) -> tuple[str, dict[str, Any]]:
+    """Return a row of the table, and all that was found in so many devices."""
+    few, many = (_run(fleet, number, tls_folder) for number in (FEW, devices))
+    resident = (many["rss"] - few["rss"]) / (devices - FEW)
+    label = f"{devices:,} {fleet}{', TLS' if tls_folder else ''}"
+    rate = devices / many["connected_s"]
+    row = (
+        f"| {label} | {resident:,.0f} bytes | {many['bytes']:,.0f} bytes | {rate:,.0f} | {many['connect_us']:,.0f} µs |"
+    )
+    return row, many
 
 
 def _run(fleet: str, devices: int, tls_folder: Path | None) -> dict[str, Any]:
