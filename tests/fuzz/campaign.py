@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
@@ -33,6 +34,8 @@ class FuzzOutcome:
     branches: int
     corpus: int
     peak_mb: int
+    cpu_s: float
+    """User and system, with what it took to import and to read what there was."""
     fault: str = ""
     """What was found; empty for nothing."""
     input: Path | None = None
@@ -40,7 +43,7 @@ class FuzzOutcome:
 
     def __str__(self) -> str:
         said = f"{self.target}: {self.runs:,} runs, {self.branches:,} branches, {self.corpus:,} inputs kept"
-        said += f", {self.peak_mb} MB, seed {self.seed}"
+        said += f", {self.cpu_s:.0f} s of CPU, {self.peak_mb} MB, seed {self.seed}"
         return f"{said}\n  FOUND {self.fault}\n  {self.input}" if self.fault else said
 
 
@@ -69,12 +72,7 @@ def fuzz(name: str, seconds: int, seed: int, folder: Path) -> FuzzOutcome:
     log = folder / f"{name}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "TZ": "UTC"})
-        try:
-            code = process.wait(seconds + _START_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            code = _NOT_ENDED
+        code, cpu_s = _wait(process, seconds + _START_S)
     text = log.read_text(errors="replace")
     inputs = sorted(found.iterdir(), key=lambda path: path.stat().st_size)
     fault = "" if code == 0 else f"{_FAULTS.get(code, f'ended with {code}')}: {_reason(text)}"
@@ -85,9 +83,29 @@ def fuzz(name: str, seconds: int, seed: int, folder: Path) -> FuzzOutcome:
         _number(text, r"\bcov: (\d+)"),
         sum(1 for _ in corpus.iterdir()),
         _number(text, r"stat::peak_rss_mb:\s*(\d+)"),
+        cpu_s,
         fault,
         inputs[0] if inputs else None,
     )
+
+
+def _wait(process: subprocess.Popen[bytes], limit_s: float) -> tuple[int, float]:
+    """Return with what code a process has ended, or was ended at the limit, and the CPU seconds that it took."""
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        process.kill()
+
+    timer = threading.Timer(limit_s, end)
+    timer.start()
+    try:
+        # `Popen.wait` does not tell what this process alone took, and others may run beside it.
+        _, status, usage = os.wait4(process.pid, 0)
+    finally:
+        timer.cancel()
+    process.returncode = _NOT_ENDED if is_late.is_set() else os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime
 
 
 def _number(text: str, pattern: str) -> int:

@@ -46,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="proof", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="in all; each part has its share of them")
     parser.add_argument("--seed", type=int, help="by default a random one, which is printed")
-    parser.add_argument("--only", choices=PARTS, action="append", help="one of them; then nothing is written")
+    parser.add_argument("--only", choices=PARTS, action="append", help="one of them; a proof, and its line, is of all")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1, 10**6)
     names = arguments.only or list(PARTS)

@@ -24,8 +24,8 @@ from seed 7 on
 EXPORTS = "seed 7\n...\n12 places ({'file': 7, 'lake': 5}): 31 killed, 4 refused, 0 not exact\n"
 FUZZ = f"""\
 seed 7, 10 s for each of 2
-{FuzzOutcome("mqtt", 7, 12_000, 400, 20, 45)}
-{FuzzOutcome("cbor", 7, 3_000, 100, 9, 40)}
+{FuzzOutcome("mqtt", 7, 12_000, 400, 20, 45, 9.5)}
+{FuzzOutcome("cbor", 7, 3_000, 100, 9, 40, 9.5)}
 15,000 runs, 0 findings
 """
 PRINTED = {
