@@ -11,7 +11,7 @@ another takes its place.
 import base64
 import ipaddress
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
@@ -75,7 +75,9 @@ class BrokerPool:
         others = list(dict.fromkeys(self.urls))
         return others[(others.index(broker) + 1) % len(others)]
 
-    async def open_link(self, broker: BrokerUrl, session: Session, on_events: OnEvents) -> Link:
+    async def open_link(
+        self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_open: Callable[[], None] | None = None
+    ) -> Link:
         """Connect a session; raises as `connect_link`, but `NoLocalPort` only when every address is used up."""
         tls = self.identities.tls(session.client_id, broker) if broker.uses_tls else None
         addresses = self._local_addresses.get(broker)
@@ -93,6 +95,7 @@ class BrokerPool:
                     own_timer=False,
                     alpn=self.identities.alpn(broker),
                     web=self._web,
+                    on_open=on_open,
                 )
             except NoLocalPort:
                 if attempt == len(addresses):

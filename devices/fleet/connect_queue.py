@@ -53,7 +53,7 @@ class Ramp:
         """The rate now."""
 
     def record_accepted(self, latency_s: float, now: float) -> None:
-        """Adjust the rate to a broker that accepted a device so long after it was dialled."""
+        """Adjust the rate to a broker that took so long at the least to accept a device."""
         if latency_s > SLOW_S:
             self.record_overload(now)
         elif self.per_second < self._limit and now - self._changed >= SETTLE_S:

@@ -15,6 +15,7 @@ from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.incidents import NO_PORT, IncidentRecorder
 from devices.fleet.latency import Histogram
+from devices.fleet.loop_watch import AnswerTime, LoopWatch
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
@@ -24,10 +25,11 @@ from edgewire.link import (
     BrokerUnreachable,
     BrokerUrl,
     ConnectCutOff,
+    Link,
     NoLocalPort,
     close_and_wait,
 )
-from edgewire.mqtt import FAILURE, Session, SessionConfig, Version, coded_reason
+from edgewire.mqtt import FAILURE, Event, Session, SessionConfig, Version, coded_reason
 from edgewire.mqtt.advice import advice
 from edgewire.mqtt.limits import ServerLimits
 from edgewire.mqtt.reasons import refusal_name
@@ -58,6 +60,7 @@ class Connector:
         self._clock = clock
         self._on_first = on_first
         self._incidents = incidents
+        self._loop_watch = LoopWatch(clock.monotonic)
         self.connack = Histogram()
         """Accepted by the broker - dialled."""
         self.failed_dials = 0
@@ -75,7 +78,7 @@ class Connector:
         is_first = client.reconnects < 0
         began = self._clock.monotonic()
         try:
-            await self._brokers.open_link(client.broker, client.session, client.on_events)
+            answer_s = await self._open_link(client)
         except EdgefleetError as error:
             # What the user must mend is worth a word to them; an outage shows in the counts.
             tell = log.warning if isinstance(error, ConfigError) else log.debug
@@ -87,8 +90,21 @@ class Connector:
         self.connack.add([1000 * (now - began)])
         # It may be lost already, or cut because the device has gone down meanwhile.
         if is_first and client.reconnects >= 0 and not client.is_excused:
-            self._ramp.record_accepted(now - began, now)
+            self._ramp.record_accepted(answer_s, now)
             self._on_first(client.carried)
+
+    async def _open_link(self, client: DeviceClient) -> float:
+        """Connect, and return how long the broker has taken for it at the least (s)."""
+        with self._loop_watch:
+            answer = AnswerTime(self._loop_watch, self._clock.monotonic)
+
+            def on_first_events(link: Link, events: list[Event]) -> None:
+                answer.on_answer()
+                link.on_events = client.on_events
+                client.on_events(link, events)
+
+            await self._brokers.open_link(client.broker, client.session, on_first_events, answer.on_open)
+            return answer.least_s
 
     def _count_failure(self, client: DeviceClient, error: EdgefleetError) -> None:
         self.failed_dials += 1

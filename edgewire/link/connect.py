@@ -64,13 +64,15 @@ async def connect_link(
     own_timer: bool = True,
     web: WebHandshake = PLAIN_HANDSHAKE,
     alpn: tuple[str, ...] = (),
+    on_open: Callable[[], None] | None = None,
 ) -> Link:
     """Connect `session` to `broker`; `on_events` gets `Connected` before this returns, and all that follows.
 
     A broker that does not speak version 5 is connected to again with 3.1.1, and the session keeps to that; `timeout_s`
     is for each of the two. Only a session that no server has accepted yet wonders so about a broker that says nothing.
     `tls` replaces the default context of a URL with TLS; of the protocols of `alpn`, which it offers, the broker has to
-    choose one. `web` is of the handshake of a WebSocket.
+    choose one. `web` is of the handshake of a WebSocket. `on_open` is told that a connection is open, before CONNACK or
+    soon after.
 
     Raises `ServiceUnavailable` if the broker cannot be reached or does not answer (`NoLocalPort` if it was not even
     asked), `BrokerRefused` if it says no, `ConfigError` for `tls` with a URL without TLS and for a `local_addr` that
@@ -78,7 +80,7 @@ async def connect_link(
     gets `Connected`, and soon after `ConnectionLost`.
     """
     endpoint = _endpoint(broker, tls, local_addr, web=web, alpn=alpn)
-    attempt = _Attempt(broker, endpoint, session, on_events, own_timer)
+    attempt = _Attempt(broker, endpoint, session, on_events, own_timer, on_open)
     try:
         return await attempt.run(timeout_s)
     except _Version5Refused:
@@ -145,7 +147,9 @@ class _Attempt:
         session: Session,
         on_events: OnEvents,
         own_timer: bool,
+        on_open: Callable[[], None] | None,
     ) -> None:
+        self._on_open = on_open
         self._broker = broker
         self._endpoint = endpoint
         self._session = session
@@ -163,6 +167,8 @@ class _Attempt:
             async with asyncio.timeout(timeout_s):
                 await self._broker.kind.connector.open_transport(self._endpoint, lambda: link)
                 is_open = True
+                if self._on_open is not None:
+                    self._on_open()
                 if self._session.version is Version.V5 and not self._session.accepted:
                     await self._check_version(outcome, timeout_s)
                 self._raise_for_refusal(await outcome)

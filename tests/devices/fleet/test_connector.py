@@ -1,5 +1,6 @@
 """What connecting leads to is counted, and told to the ramp where it is a device's first connection."""
 
+import asyncio
 import os
 import resource
 from collections.abc import Callable
@@ -8,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from devices.fleet.connect_queue import Ramp
+from devices.fleet.connect_queue import SLOW_S, Ramp
 from devices.fleet.connector import Connector
 from devices.fleet.incidents import NO_PORT, IncidentRecorder
+from devices.fleet.loop_watch import BEAT_S
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import NO_OPEN_FILE, BrokerRefused, BrokerUnreachable, BrokerUrl, NoLocalPort, connect_link
-from edgewire.mqtt import Session, SessionConfig
+from edgewire.link import NO_OPEN_FILE, BrokerRefused, BrokerUnreachable, BrokerUrl, Link, NoLocalPort, connect_link
+from edgewire.link.connect import OnEvents
+from edgewire.mqtt import Event, Session, SessionConfig
 
 BROKER = BrokerUrl.parse("mqtt://127.0.0.1:1883")
 
@@ -26,7 +29,7 @@ class Device(SimpleNamespace):
         super().__init__(reconnects=reconnects, device=device, broker=BROKER, session=None, is_excused=False, carried=1)
         self.failures = 0
 
-    def on_events(self) -> None:
+    def on_events(self, _link: Any, _events: list[Event]) -> None:
         self.reconnects += 1
 
     def begin_connect(self) -> bool:
@@ -36,11 +39,60 @@ class Device(SimpleNamespace):
         self.failures += 1
 
 
+class Rounds:
+    """A clock that goes on only from one round of the loop to the next, and a broker that answers after some rounds."""
+
+    def __init__(self, round_s: float, until_open: int, until_answer: int) -> None:
+        self.now_s = 10.0
+        self._round_s = round_s
+        self._waits = until_open, until_answer
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    async def open_link(
+        self, _broker: BrokerUrl, _session: None, on_events: OnEvents, on_open: Callable[[], None]
+    ) -> None:
+        for rounds, heard in zip(self._waits, (on_open, lambda: on_events(link(on_events), [])), strict=True):
+            for _ in range(rounds):
+                # Whoever waits for twice as long has seen it come round.
+                await asyncio.sleep(2 * BEAT_S)
+                self.now_s += self._round_s
+            heard()
+
+
+def link(on_events: OnEvents) -> Link:
+    return Link(Session(SessionConfig(client_id="d")), on_events)
+
+
+@pytest.mark.parametrize(
+    ("round_s", "until_open", "until_answer", "per_second"),
+    [
+        # The first look is late, and with it what is heard in the next two.
+        pytest.param(2.0, 1, 1, 100, id="a loop that is late"),
+        pytest.param(0.4, 3, 2, 100, id="a loop that is late in each step of a handshake"),
+        pytest.param(0.25, 1, 8, 50, id="a broker that answers late"),
+        pytest.param(0.25, 14, 1, 50, id="a broker that takes connections late"),
+        pytest.param(1.5, 1, 4, 50, id="a broker that is late in a loop that is late as well"),
+    ],
+)
+async def test_what_our_own_loop_hears_late_does_not_slow_the_ramp(
+    round_s: float, until_open: int, until_answer: int, per_second: float
+) -> None:
+    rounds, ramp = Rounds(round_s, until_open, until_answer), Ramp(100)
+    brokers: Any = SimpleNamespace(open_link=rounds.open_link, choices=1)
+    made = Connector(brokers, ramp, rounds, lambda _: None, IncidentRecorder())  # type: ignore[arg-type]
+    await made.connect_client(Device(-1))  # type: ignore[arg-type]
+    assert rounds.now_s - 10.0 > SLOW_S
+    assert ramp.per_second == per_second
+
+
 def connector(error: Exception | None, recorder: IncidentRecorder | None = None) -> tuple[Connector, Ramp, list[int]]:
-    async def open_link(_broker: BrokerUrl, _session: None, on_events: Callable[[], None]) -> None:
+    async def open_link(_broker: BrokerUrl, _session: None, on_events: OnEvents, on_open: Callable[[], None]) -> None:
+        on_open()
         if error is not None:
             raise error
-        on_events()
+        on_events(link(on_events), [])
 
     ramp, firsts = Ramp(100), list[bool]()
     brokers: Any = SimpleNamespace(open_link=open_link, choices=1)

@@ -235,6 +235,19 @@ async def test_what_follows_connack_in_the_same_chunk_is_told_to_the_owner() -> 
         serving.cancel()
 
 
+async def test_who_asks_is_told_that_a_connection_is_open_though_nobody_answers() -> None:
+    opened: list[bool] = []
+    async with broker() as server, asyncio.TaskGroup() as tasks:
+        session = Session(CONFIG)
+        dial = connect_link(server.url, session, ignored, on_open=lambda: opened.append(session.accepted))
+        dialling = tasks.create_task(dial)
+        connection = await server.connection()
+        await eventually(lambda: opened == [False])
+        await connection.accept()
+        (await dialling).close()
+    assert opened == [False]
+
+
 async def test_a_local_address_can_be_chosen() -> None:
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, accept))
