@@ -11,7 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "build" / "benchmarks.md"
-PARTS = ("startup", "client", "fleet", "memory", "generate", "bridge", "bridge_http", "ingest", "decode")
+PARTS = (
+    "startup",
+    "client",
+    "fleet",
+    "memory",
+    "generate",
+    "bridge",
+    "bridge_http",
+    "bridge_kafka",
+    "ingest",
+    "decode",
+)
 
 
 def machine() -> str:

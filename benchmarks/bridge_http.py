@@ -16,10 +16,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import uvloop
 import yaml
@@ -92,20 +92,20 @@ def _ignore(_link: Link, _events: list[Event]) -> None:
 
 
 Bridge = Callable[[Path, str, str], ManagedProcess]
-"""Makes one of a folder for its files, the broker's URL, and that of the server which it delivers to."""
+"""Makes one of a folder for its files, the broker's URL, and the address that it delivers to."""
 
 
-def bridge_of(tree: Path, settings: dict[str, Any]) -> Bridge:
-    """Return the bridge of a checkout; `settings` are of its spool and of HTTP."""
+def bridge_of(tree: Path, sink: Callable[[str], dict[str, Any]], spool: dict[str, Any] | None = None) -> Bridge:
+    """Return the bridge of a checkout: `sink` says its section of the configuration; `spool` are settings."""
 
-    def prepare(folder: Path, broker: str, url: str) -> ManagedProcess:
+    def prepare(folder: Path, broker: str, address: str) -> ManagedProcess:
         admin = free_port()
         config = {
             "broker": broker,
             "client_id": f"bridge-{admin}",
-            "spool": {"path": str(folder / "spool.db"), **settings.get("spool", {})},
-            "http": {"url": url, **settings.get("http", {})},
+            "spool": {"path": str(folder / "spool.db"), **(spool or {})},
             "admin": {"port": admin},
+            **sink(address),
         }
         path = folder / "bridge.yaml"
         path.write_text(yaml.safe_dump(config))
@@ -118,18 +118,53 @@ def bridge_of(tree: Path, settings: dict[str, Any]) -> Bridge:
     return prepare
 
 
-class Subject:
-    """A bridge, and the server that it delivers to."""
+class Destination(Protocol):
+    """Takes what a bridge delivers, and remembers when it had each message; a context in which it runs."""
 
-    def __init__(self, bridge: Bridge, load: Load) -> None:
+    address: str
+    """As a bridge is told it."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def taken(self, *, reset: bool = True) -> dict[str, Any]:
+        """Return what it has, as `http_taker.py` says it; `reset` makes it begin with new times."""
+
+
+class HttpDestination:
+    """Runs `http_taker.py`."""
+
+    def __init__(self) -> None:
+        port = free_port()
+        taker: list[str | Path] = [sys.executable, Path(__file__).with_name("http_taker.py"), str(port)]
+        self._process = ManagedProcess("taker", taker, ready=lambda: accepts_connections("127.0.0.1", port))
+        self.address = f"http://127.0.0.1:{port}"
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close()
+
+    def taken(self, *, reset: bool = True) -> dict[str, Any]:
+        """As `Destination.taken`."""
+        with urllib.request.urlopen(f"{self.address}/{'reset' if reset else ''}", timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+class Subject:
+    """A bridge, and where it delivers to."""
+
+    def __init__(self, bridge: Bridge, destination: Destination, load: Load) -> None:
         self._exits = ExitStack()
         self._load = load
         folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
-        port = free_port()
-        taker: list[str | Path] = [sys.executable, Path(__file__).with_name("http_taker.py"), str(port)]
-        self._exits.enter_context(ManagedProcess("taker", taker, ready=lambda: accepts_connections("127.0.0.1", port)))
-        self._url = f"http://127.0.0.1:{port}"
-        self.process = bridge(folder, load.broker.url, self._url)
+        self._exits.enter_context(destination)
+        self.taken = destination.taken
+        self.process = bridge(folder, load.broker.url, destination.address)
 
     def __enter__(self) -> Self:
         self.process.start()
@@ -142,12 +177,6 @@ class Subject:
     def signal(self, number: int) -> None:
         """Send its process a signal."""
         os.kill(pid_of(self.process), number)
-
-    def taken(self, *, reset: bool = True) -> dict[str, Any]:
-        """What the server has; `reset` makes it begin with new times."""
-        with urllib.request.urlopen(f"{self._url}/{'reset' if reset else ''}", timeout=60) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
 
     def wait_taken(self, enough: int | None = None) -> None:
         """Return when so many messages have come for the first time; without a number, all."""
@@ -220,14 +249,14 @@ Figures = dict[tuple[str, str], list[dict[str, Any]]]
 """Of each part (steady, backlog, killed) and each bridge, what the rounds have found."""
 
 
-def measure(bridges: dict[str, Bridge], options: argparse.Namespace) -> Figures:
+def measure(bridges: dict[str, Bridge], destination: Callable[[], Destination], options: argparse.Namespace) -> Figures:
     """Measure all of them in rounds, and print what each finds."""
     found: Figures = {}
     for number in range(options.rounds):
         load = Load()
         with ExitStack() as exits:
             exits.enter_context(load.broker)
-            subjects = [exits.enter_context(Subject(bridge, load)) for bridge in bridges.values()]
+            subjects = [exits.enter_context(Subject(bridge, destination(), load)) for bridge in bridges.values()]
             parts: dict[str, list[dict[str, Any]]] = {}
             if options.rate:
                 parts["steady"] = steady(load, subjects, options.rate, options.seconds)
@@ -245,28 +274,22 @@ def measure(bridges: dict[str, Bridge], options: argparse.Namespace) -> Figures:
     return found
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bridge_http", description=__doc__.partition("\n")[0])
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """Return what all comparisons of bridges are asked for."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--beside", type=Path, help="another checkout, whose bridge works beside this one")
-    parser.add_argument("--telegraf", action="store_true", help="beside Telegraf, which has to be in PATH")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=3000, help="messages a second; 0 leaves that part out")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--backlog", type=int, default=45_000, help="messages; 0 leaves that part out")
     parser.add_argument("--kill", action="store_true", help="kill it in the middle of a backlog, too")
-    parser.add_argument("--settings", type=yaml.safe_load, default={}, help="of spool and http, as YAML")
     return parser
 
 
-def run() -> list[str]:
-    """Its table, with Telegraf where that is installed."""
-    options = _parser().parse_args(["--kill", "--rounds", "3"])
-    bridges = {"edgefleet": bridge_of(_HERE, {})}
-    if is_installed():
-        bridges["Telegraf"] = Telegraf
-    found = measure(bridges, options)
+def table_of(found: Figures, names: Iterable[str]) -> list[str]:
+    """Return a row for each bridge: medians of its rounds."""
     rows = []
-    for name in bridges:
+    for name in names:
         steady_us, backlog_us, backlog_rate, twice, lost = (
             statistics.median(figures[what] for figures in found[part, name])
             for part, what in (
@@ -282,9 +305,22 @@ def run() -> list[str]:
             for share in ("0.5", "0.99")
         )
         steadily = f"{steady_us:.1f} µs | {p50:.0f} / {p99:.0f} ms"
-        rows.append(
-            f"| {name} | {steadily} | {backlog_us:.1f} µs | {backlog_rate:,.0f}/s | {twice:,.0f} | {lost:,.0f} |"
-        )
+        waited = f"{backlog_us:.1f} µs | {backlog_rate:,.0f}/s"
+        rows.append(f"| {name} | {steadily} | {waited} | {twice:,.0f} | {lost:,.0f} |")
+    return [
+        "| bridge | CPU a message | p50 / p99 | CPU in a backlog | rate there | twice after a kill | lost |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *rows,
+    ]
+
+
+def run() -> list[str]:
+    """Its table, with Telegraf where that is installed."""
+    options = parser_of(__doc__).parse_args(["--kill", "--rounds", "3"])
+    bridges = {"edgefleet": bridge_of(_HERE, _over_http({}))}
+    if is_installed():
+        bridges["Telegraf"] = Telegraf
+    found = measure(bridges, HttpDestination, options)
     return [
         f"## The bridge over HTTP alone, {options.rate:,} messages a second and a backlog of {options.backlog:,}",
         "",
@@ -293,23 +329,35 @@ def run() -> list[str]:
         f"{BATCH:,} each {FLUSH}. A server that takes all is on the same cores.",
         *([] if is_installed() else ["", f"{HOW_TO_GET}."]),
         "",
-        "| bridge | CPU a message | p50 / p99 | CPU in a backlog | rate there | twice after a kill | lost |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *rows,
+        *table_of(found, bridges),
     ]
+
+
+def _over_http(settings: dict[str, Any]) -> Callable[[str], dict[str, Any]]:
+    return lambda address: {"http": {"url": address, **settings}}
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print every figure and the medians."""
-    options = _parser().parse_args(arguments)
+    parser = parser_of(__doc__)
+    parser.add_argument("--telegraf", action="store_true", help="beside Telegraf, which has to be in PATH")
+    parser.add_argument("--settings", type=yaml.safe_load, default={}, help="of spool and http, as YAML")
+    options = parser.parse_args(arguments)
     if options.telegraf and not is_installed():
         sys.exit(f"benchmarks: {HOW_TO_GET}")
     trees = [_HERE] if options.beside is None else [options.beside.resolve(), _HERE]
-    bridges = {str(tree): bridge_of(tree, options.settings) for tree in trees}
+    settings = options.settings
+    sink = _over_http(settings.get("http", {}))
+    bridges = {str(tree): bridge_of(tree, sink, settings.get("spool")) for tree in trees}
     if options.telegraf:
         bridges["Telegraf"] = Telegraf
-    for (part, where), all_figures in sorted(measure(bridges, options).items()):
-        for name in ("us_a_message", "per_s", "twice"):
+    print_medians(measure(bridges, HttpDestination, options))
+
+
+def print_medians(found: Figures) -> None:
+    """Print each figure's median, and all of its rounds in order of size."""
+    for (part, where), all_figures in sorted(found.items()):
+        for name in ("us_a_message", "per_s", "twice", "lost"):
             if values := sorted(figures[name] for figures in all_figures if name in figures):
                 print(f"{f'{part} {name}':24} {statistics.median(values):>10,.1f} {values} {where}")
 

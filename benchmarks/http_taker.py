@@ -11,7 +11,7 @@ import sys
 import time
 
 # As it was sent, or as a text within JSON.
-_MESSAGE = re.compile(rb'"number\\?":(\d+),\\?"sent_ms\\?":(\d+)')
+MESSAGE = re.compile(rb'"number\\?":(\d+),\\?"sent_ms\\?":(\d+)')
 
 
 class Taker(asyncio.Protocol):
@@ -46,7 +46,7 @@ class Taker(asyncio.Protocol):
 
     def _take(self, body: bytes) -> None:
         now_ms = time.time_ns() // 1_000_000
-        for text, sent_ms in _MESSAGE.findall(body):
+        for text, sent_ms in MESSAGE.findall(body):
             Taker.arrivals += 1
             number = int(text)
             if number not in Taker.seen:
@@ -57,8 +57,13 @@ class Taker(asyncio.Protocol):
         took = sorted(Taker.took_ms)
         if reset:
             Taker.took_ms.clear()
-        at = {str(share): took[min(int(len(took) * share), len(took) - 1)] for share in (0.5, 0.95, 0.99, 1) if took}
-        return json.dumps({"arrivals": Taker.arrivals, "messages": len(Taker.seen), "took_ms": at}).encode()
+        counts = {"arrivals": Taker.arrivals, "messages": len(Taker.seen)}
+        return json.dumps({**counts, "took_ms": percentiles_of(took)}).encode()
+
+
+def percentiles_of(took: list[int]) -> dict[str, int]:
+    """Return p50, p95, p99 and the most of what is in order; nothing of nothing."""
+    return {str(share): took[min(int(len(took) * share), len(took) - 1)] for share in (0.5, 0.95, 0.99, 1) if took}
 
 
 async def main() -> None:
