@@ -51,11 +51,12 @@ class RequestGuard:
             raise RequestRefused(400, "a request names one host, in the header Host")
         if self._token is None and not self._is_ours(hosts[0]):
             raise RequestRefused(
-                421, f"the host '{hosts[0][:100]}' is not this machine: use localhost or the address itself"
+                421, f"the host '{_shown(hosts[0])}' is not this machine: use localhost or the address itself"
             )
         origins = headers.get("origin", [])
         if any(_netloc(origin) != hosts[0].lower() for origin in origins):
-            raise RequestRefused(403, f"the origin '{origins[0][:100]}' is another site: only pages from here may ask")
+            origin = _shown(origins[0])
+            raise RequestRefused(403, f"the origin '{origin}' is another site: only pages from here may ask")
         if headers.get("sec-fetch-site", ["none"])[0] not in ("none", "same-origin"):
             raise RequestRefused(403, "the request is of a page of another site: only pages from here may ask")
 
@@ -65,7 +66,7 @@ class RequestGuard:
             return
         given = headers.get("authorization", [])
         scheme, _, secret = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        if not hmac.compare_digest(secret.strip().encode(), self._token) or scheme.lower() != "bearer":
+        if not hmac.compare_digest(_encoded(secret.strip()), self._token) or scheme.lower() != "bearer":
             reason = "not the token that is asked for" if given else "no token"
             raise RequestRefused(401, f"{reason}; send Authorization: Bearer TOKEN", **{"www-authenticate": "Bearer"})
 
@@ -75,6 +76,15 @@ class RequestGuard:
         except ValueError:
             return False
         return name in self._hosts or is_loopback(name)
+
+
+def _encoded(value: str) -> bytes:
+    """Return a value of a header as bytes: of those that are no UTF-8, aiohttp makes surrogates."""
+    return value.encode("utf-8", "backslashreplace")
+
+
+def _shown(value: str) -> str:
+    return _encoded(value[:100]).decode()
 
 
 def _netloc(origin: str) -> str:

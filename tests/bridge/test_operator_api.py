@@ -147,6 +147,28 @@ async def test_nobody_changes_a_bridge_that_others_reach_and_that_has_no_token(m
             assert (status, "set admin.token_file" in answer["error"]) == (403, True)
 
 
+@pytest.mark.parametrize(
+    ("admin", "line", "status"),
+    [
+        ({"port": 0}, b"Host: \xff", 421),
+        ({"port": 0}, b"Host: localhost\r\nOrigin: \xff", 403),
+        ({"port": 0, "token": TOKEN}, b"Host: localhost\r\nAuthorization: Bearer \xff", 401),
+    ],
+)
+async def test_a_head_that_is_no_text_is_refused_with_a_sentence(
+    admin: dict[str, Any], line: bytes, status: int, mosquitto: Any, tmp_path: Path
+) -> None:
+    async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest, admin=admin) as stage:
+        host, port = stage.bridge.admin.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /v1/dead-letters HTTP/1.1\r\nConnection: close\r\n" + line + b"\r\n\r\n")
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+        writer.close()
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
+        assert b'{"error":"' in answer
+
+
 @pytest.mark.parametrize("token", ["short", "a token with spaces in it", "tökentökentöken12", "a" * 15])
 def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(token: str) -> None:
     with pytest.raises((ConfigError, ValueError), match="16 characters of ASCII"):

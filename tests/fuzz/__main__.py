@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.fuzz.account import add_to_account
 from tests.fuzz.campaign import fuzz
-from tests.fuzz.targets import ROOT, TARGETS
+from tests.fuzz.target import ROOT
+from tests.fuzz.targets import TARGETS
 
 
 def main() -> int:

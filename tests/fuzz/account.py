@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from tests.chaos.table import write_into
 from tests.fuzz.campaign import FuzzOutcome
-from tests.fuzz.targets import ROOT, TARGETS
+from tests.fuzz.target import ROOT
+from tests.fuzz.targets import TARGETS
 
 DOCUMENT = ROOT / "docs" / "proof.md"
 BEGIN, END = "<!-- fuzz: begin -->", "<!-- fuzz: end -->"

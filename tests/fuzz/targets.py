@@ -3,45 +3,19 @@
 Nothing here imports Atheris, so that an input that was found is tried again wherever the tests run.
 """
 
-import itertools
 import json
 import math
-import tempfile
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.fuzz.file_targets import FILE_TARGETS
+from tests.fuzz.request_targets import REQUEST_TARGETS
+from tests.fuzz.target import ROOT, Run, Target, file_writer, require_words
+
 CAPTURES = ROOT / "tests" / "dialects" / "captures"
-
-Run = Callable[[bytes], None]
-"""Reads the bytes; whatever it raises is a finding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Tells how one reader is fuzzed."""
-
-    prepare: Callable[[], Run]
-    """Imports what is to be measured, and returns what runs a case."""
-    seeds: Callable[[], Iterable[bytes]]
-    """What the first inputs are."""
-    measured: tuple[str, ...]
-    """Modules and packages whose branches count as ways to be found."""
-    most_bytes: int = 4096
-    words: tuple[str, ...] = field(default=())
-    """What is put into inputs as a whole."""
-
-
-def _require_words(error: Exception, most: int = 1 << 20, *, about: str = "") -> None:
-    """Whatever is refused is so with a reason, which names what it is about, and with no more than that."""
-    said = str(error).strip()
-    assert about in said
-    assert 0 < len(said) < most
 
 
 # -- MQTT
@@ -119,7 +93,7 @@ def _configuration(module: str, name: str) -> Callable[[], Run]:
             try:
                 parse_config(data.decode(errors="replace"), model, name="fuzzed.yaml")
             except ConfigError as error:
-                _require_words(error)
+                require_words(error)
 
         return run
 
@@ -165,7 +139,7 @@ def _ingest() -> Run:
                 message = read_single(contracts[data[0] // 8 % len(contracts)], body, form)
                 json.loads(message.payload)
         except (NotJson, BatchTooLong, ContractError) as error:
-            _require_words(error)
+            require_words(error)
 
     return run
 
@@ -218,24 +192,20 @@ def _replay(suffix: str) -> Callable[[], Run]:
         from edgewire.errors import ConfigError
 
         kind = KINDS["gps"]
-        names = itertools.count()
-        folder = tempfile.mkdtemp(prefix="edgefleet-fuzz-")
+        written = file_writer(suffix)
 
         def run(data: bytes) -> None:
-            path = Path(folder) / f"{next(names)}{suffix}"
-            path.write_bytes(data)
-            config = ReplayConfig(file=path, timezone="Europe/Berlin", id="track" if suffix == ".gpx" else None)
-            try:
-                recording = load_recording(config, replayed_targets(config, kind))
-                assert recording.first_ms <= recording.last_ms
-                assert recording.period_ms > 0
-            except (ConfigError, ValueError) as error:
-                # pydantic's is of a key of the scenario; it names the file all the same.
-                if not isinstance(error, ConfigError | ValidationError):
-                    raise
-                _require_words(error, about=path.name)
-            finally:
-                path.unlink()
+            with written(data) as path:
+                config = ReplayConfig(file=path, timezone="Europe/Berlin", id="track" if suffix == ".gpx" else None)
+                try:
+                    recording = load_recording(config, replayed_targets(config, kind))
+                    assert recording.first_ms <= recording.last_ms
+                    assert recording.period_ms > 0
+                except (ConfigError, ValueError) as error:
+                    # pydantic's is of a key of the scenario; it names the file all the same.
+                    if not isinstance(error, ConfigError | ValidationError):
+                        raise
+                    require_words(error, about=path.name)
 
         return run
 
@@ -287,7 +257,7 @@ def _dialects() -> Run:
             try:
                 message = decoder.decode(topic, payload, Arrival(1_790_000_000_000, False, None, content_type))
             except DialectError as error:
-                _require_words(error, 500 + len(topic))
+                require_words(error, 500 + len(topic))
                 continue
             for values in (message.values, *message.parts.values()):
                 for name, value in values.items():
@@ -356,7 +326,7 @@ def _sparkplug() -> Run:
             try:
                 metric_value(metric, metric.datatype, "a")
             except DialectError as error:
-                _require_words(error)
+                require_words(error)
 
     return run
 
@@ -370,7 +340,7 @@ def _cbor() -> Run:
             read_cbor(data)
             read_cbor(data, whole_keys=True)
         except DialectError as error:
-            _require_words(error)
+            require_words(error)
 
     return run
 
@@ -396,7 +366,7 @@ def _capture() -> Run:
             try:
                 read_line(line)
             except ValueError as error:
-                _require_words(error)
+                require_words(error)
 
     return run
 
@@ -409,7 +379,7 @@ def _capture_seeds() -> Iterator[bytes]:
         yield json.dumps({"tst": "2026-03-04T12:00:00.1Z+0000", "topic": entry["topic"], "qos": 1, **said}).encode()
 
 
-# -- what other services answer, and what a run is asked for
+# -- what other services answer
 
 
 def _http_answer() -> Run:
@@ -463,7 +433,7 @@ def _registry() -> Run:
             try:
                 make().encode(dict(BME280_EXAMPLES[0]))
             except (UnusableSchema, UnfitMessage) as error:
-                _require_words(error)
+                require_words(error)
 
     return run
 
@@ -476,37 +446,6 @@ def _registry_seeds() -> Iterator[bytes]:
 
     yield from (json.dumps(one).encode() for one in avro_schemas().values())
     yield b64encode(file_of(proto_message(CONTRACT["bme280"].messages[0])).SerializeToString())
-
-
-def _control() -> Run:
-    from pydantic import ValidationError
-
-    from devices.scenario.actions import ACTION, action_arguments
-
-    def run(data: bytes) -> None:
-        try:
-            action = ACTION.validate_json(data)
-        except ValidationError as error:
-            _require_words(error)
-            return
-        again = json.loads(json.dumps({"action": action.action, **action_arguments(action)}))
-        assert ACTION.validate_python(again) == action, "what is recorded of an action is another one"
-
-    return run
-
-
-def _control_seeds() -> Iterator[bytes]:
-    for action in (
-        {"action": "scale", "group": "bme280", "count": 3},
-        {"action": "set", "group": "bme280", "interval": "1s"},
-        {"action": "fault", "devices": ["a"], "fault": {"type": "stuck_at", "field": "humidity"}, "duration": "1m"},
-        {"action": "command", "group": "bme280", "command": "reboot"},
-        {"action": "pause", "group": "bme280"},
-        {"action": "broker_outage", "duration": "10s"},
-        {"action": "drop_dead_letters", "sink": "http", "numbers": [1]},
-        {"action": "stop"},
-    ):
-        yield json.dumps(action).encode()
 
 
 TARGETS = {
@@ -535,6 +474,7 @@ TARGETS = {
     "capture": Target(_capture, _capture_seeds, ("edgefleet.learn",), 1024),
     "http-answer": Target(_http_answer, _http_answer_seeds, ("bridge.sinks.http",), 1024),
     "registry-answer": Target(_registry, _registry_seeds, ("bridge.sinks.kafka",), 4096),
-    "control": Target(_control, _control_seeds, ("devices.scenario",), 1024),
+    **REQUEST_TARGETS,
+    **FILE_TARGETS,
 }
 """Name -> what is fuzzed under it."""
