@@ -15,6 +15,7 @@ PARTS = (
     "startup",
     "client",
     "fleet",
+    "scale_out",
     "memory",
     "generate",
     "bridge",

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -39,9 +38,6 @@ _MISSING = {
     for client, package in LIBRARIES.items()
     if find_spec("paho" if client == "paho" else client) is None
 }
-WORKERS = (1, 2)
-RATES_A_WORKER, SCALE_OUT_S = (10_000, 30_000), 15
-"""A third of what a worker can send, and as much."""
 
 
 def run() -> list[str]:
@@ -59,8 +55,6 @@ def run() -> list[str]:
             *_formats(),
             "",
             *_saturation(floor),
-            "",
-            *_scale_out(),
             "",
             *_growth(),
         ]
@@ -192,48 +186,6 @@ def _saturation(floor: Path) -> list[str]:
         lag = f"{result['lag_p50_ms']:.1f} ms | {result['lag_p99_ms']:.1f} ms"
         lines.append(f"| {share:.0%} of saturation | {reached:,.0f} | {lag} |")
     return lines
-
-
-def _scale_out() -> list[str]:
-    """`edgefleet run --workers`, with a broker for each: what a second one adds, and what a message takes then."""
-    lines = [
-        f"## More workers, QoS 1, {CONNECTIONS} connections and a Mosquitto for each, all on the same cores",
-        "",
-        "| asked of each worker | workers | acknowledged a second | against one | CPU a message |",
-        "|---:|---:|---:|---:|---:|",
-    ]
-    for rate in RATES_A_WORKER:
-        one = 0.0
-        for workers in WORKERS:
-            reached, cost_us = _run_workers(workers, rate)
-            one = one or reached
-            lines.append(f"| {rate:,} | {workers} | {reached:,.0f} | {reached / one:.2f} × | {cost_us:.0f} µs |")
-    return lines
-
-
-def _run_workers(workers: int, rate_each: float) -> tuple[float, float]:
-    """Return messages a second once all are connected, and what a message takes of the fleet, in µs."""
-    devices = CONNECTIONS * workers
-    group = {"kind": "bme280", "count": devices, "qos": 1, "interval": f"{round(CONNECTIONS / rate_each * 1000)}ms"}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        urls = [stack.enter_context(MosquittoProcess()).url for _ in range(workers)]
-        scenario = {"broker": urls, "broker_list": "fixed", "connects_per_second": 2000, "devices": [group]}
-        (folder / "scale_out.yaml").write_bytes(orjson.dumps(scenario))
-        command = [sys.executable, "-m", "edgefleet", "run", str(folder / "scale_out.yaml"), "--json", "--no-check"]
-        command += ["--workers", str(workers), "--record", str(folder / "run"), "--duration", f"{SCALE_OUT_S}s"]
-        # It ends with 1 where it could not keep up, which is what is asked of it.
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=300, check=False)
-        if not done.stdout:
-            sys.exit(f"benchmarks: edgefleet run --workers {workers} ended with exit code {done.returncode}")
-        report = orjson.loads(done.stdout)
-        lines = (folder / "run" / "status.jsonl").read_bytes().splitlines()
-    states = [state for line in lines if (state := orjson.loads(line).get("state"))]
-    # From all connected to the end of the readings; what drains afterwards is no part of the rate.
-    full = [state for state in states if state["connected"] == devices and not state["is_stopping"]]
-    first, last = full[1], full[-1]
-    reached = (last["acknowledged"] - first["acknowledged"]) / (last["at_ms"] - first["at_ms"]) * 1000
-    return reached, report["cpu_s"] / max(1, report["acknowledged"]) * 1e6
 
 
 def _growth() -> list[str]:
