@@ -17,6 +17,7 @@ from devices.sensors.traffic.view import CameraViews, camera_views, fleet_passag
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
 from devices.world.roads import KMH
+from devices.world.runs import Runs
 from devices.world.sun import DUSK_DEG, sun_elevation_deg
 from devices.world.traffic import Flow, inbound_share
 from devices.world.world import HOUR_MS, World
@@ -71,7 +72,9 @@ class TrafficSensor:
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
         sites, interval = self._population.sites[ids], self._population.interval_ms[ids]
-        view = camera_views(world, self._population.keys[ids], sites)
+        cameras = Runs(ids)
+        some = ids[cameras.first]
+        view = camera_views(world, self._population.keys[some], self._population.sites[some]).spread(cameras)
         traffic = _traffic(world, sites, view.roads, times, interval)
         expected = traffic.vehicles_per_hour * interval / HOUR_MS * self._settings.flow_factor
         ends = np.flatnonzero(np.diff(np.cumsum(expected) // self._vehicles_at_once)) + 1
@@ -134,25 +137,42 @@ class TrafficSensor:
 
     def _sight(self, world: World, keys: Hashes, sites: Ints, times: Ints, interval: Ints) -> Flags:
         """Tell whether the camera sees in each part of the interval: one row a reading."""
-        moments = times[:, None] - interval[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS)
-        slot, within = np.divmod(moments, _OUTAGE_SLOT_MS)
-        bits = hash_bits(world.seed, "camera/outage", keys[:, None], slot)
-        shortest, longest = _OUTAGE_MS
-        length = shortest + (longest - shortest) * uniform(
-            hash_bits(world.seed, "camera/outage/length", keys[:, None], slot)
-        )
-        begin = uniform(hash_bits(world.seed, "camera/outage/when", keys[:, None], slot)) * (_OUTAGE_SLOT_MS - longest)
-        out = (uniform(bits) < self._settings.outage_chance) & (within >= begin) & (within < begin + length)
+        out = self._outages(world, keys, times, interval)
         if self._settings.night == "blind":
-            elevation = sun_elevation_deg(world, np.repeat(sites, _PARTS), moments.reshape(-1))
-            out |= elevation.reshape(moments.shape) < DUSK_DEG
+            elevation = sun_elevation_deg(world, np.repeat(sites, _PARTS), _part_moments(times, interval).reshape(-1))
+            out |= elevation.reshape(out.shape) < DUSK_DEG
         return ~out
+
+    def _outages(self, world: World, keys: Hashes, times: Ints, interval: Ints) -> Flags:
+        """Tell in which parts of each interval the camera is out, once in a slot of twelve hours at the most."""
+        out = np.zeros((len(times), _PARTS), dtype=np.bool_)
+        first, last = (times - interval) // _OUTAGE_SLOT_MS, times // _OUTAGE_SLOT_MS
+        for ahead in range(int((last - first).max(initial=0)) + 1):
+            slot = first + ahead
+            runs = Runs(keys, slot)
+            bits = hash_bits(world.seed, "camera/outage", keys[runs.first], slot[runs.first])
+            rows = np.flatnonzero(runs.spread(uniform(bits) < self._settings.outage_chance) & (slot <= last))
+            shortest, longest = _OUTAGE_MS
+            length = shortest + (longest - shortest) * uniform(
+                hash_bits(world.seed, "camera/outage/length", keys[rows], slot[rows])
+            )
+            when = uniform(hash_bits(world.seed, "camera/outage/when", keys[rows], slot[rows]))
+            begin = when * (_OUTAGE_SLOT_MS - longest)
+            within = _part_moments(times[rows], interval[rows]) - slot[rows, None] * _OUTAGE_SLOT_MS
+            out[rows] |= (within >= begin[:, None]) & (within < (begin + length)[:, None])
+        return out
 
     def _confidence(self, world: World, keys: Hashes, times: Ints, chance: Floats, counts: Ints) -> NullableColumn:
         """Return the average score of the detections: lower where more is missed. None without any."""
         spread = _CONFIDENCE_DEVIATION * normal(hash_bits(world.seed, "camera/confidence", keys, times))
         score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))
         return nullable(np.round(np.clip(score, 0.3, 0.99), 3), counts > 0)
+
+
+def _part_moments(times: Ints, interval: Ints) -> Ints:
+    """Return the middle of each part of each interval: one row a reading."""
+    begins = times - interval
+    return np.asarray(begins[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS))
 
 
 def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints) -> Flow:

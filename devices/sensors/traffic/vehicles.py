@@ -1,12 +1,14 @@
 """The single vehicles behind a camera's counts, and what the camera makes of those it saw."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from devices.sensors.columns import CountsColumn, NullableColumn, StructColumn, nullable
 from devices.sensors.traffic.view import FleetPassages
 from devices.world.arrivals import arrivals
+from devices.world.ordering import order_within_groups
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
 from devices.world.roads import CLASSES
 
@@ -23,6 +25,7 @@ _CLASS_SPREAD = np.array([1.0, 0.9, 0.45, 1.2])
 _TRUCK, _TRUCK_MAX_KMH = 2, 88.0
 _DEVIATION = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
 _LANES = np.array([kind.lanes for kind in CLASSES])
+_MOST_LANES = int(_LANES.max())
 _FLEET_CLASS = list(_CLASSES).index("van")
 _DIRECTIONS = ("inbound", "outbound")
 # A vehicle that is counted twice (its shadow, a trailer, a track that was lost and found) is so this much later (s).
@@ -71,21 +74,24 @@ class DetectedVehicles:
 
         `inbound` is the share of them that drive into town; `sight` tells which parts of the interval are seen.
         """
-        self._seed, self._rows, self._errors = seed, len(counts), errors
+        self._rows, self._errors = len(counts), errors
         others = np.repeat(np.arange(len(counts)), counts)
         reading = np.concatenate([others, fleet.row])
         number = np.arange(len(others)) - (np.cumsum(counts) - counts)[others]
         after = np.arange(len(fleet.row)) - np.searchsorted(fleet.row, fleet.row)
         number = np.concatenate([number, counts[fleet.row] + after])
-        counters = (keys[reading], times[reading], number)
-        way = (uniform(hash_bits(seed, "camera/direction", *counters)) >= inbound[reading]).astype(np.int64)
+        draws = _Draws.of_vehicles(seed, keys, times, reading, number)
+        way = (uniform(draws.bits("direction")) >= inbound[reading]).astype(np.int64)
         way[len(others) :] = ~fleet.inbound
         lanes = _LANES[road_class]
-        moments = np.concatenate([self._moments(others, way, lanes, interval_s, counters), fleet.moment_s])
-        chance = uniform(hash_bits(seed, "camera/detect", *counters))
-        detected = chance < errors.detected[reading]
-        part = np.minimum((moments / interval_s[reading] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
-        rows = np.flatnonzero(detected & sight[reading, part])
+        alone = draws.take(slice(len(others)))
+        moments = np.concatenate([_moments(alone, others, way[: len(others)], lanes, interval_s), fleet.moment_s])
+        chance = uniform(draws.bits("detect"))
+        is_seen = chance < errors.detected[reading]
+        if not sight.all():
+            part = np.minimum((moments / interval_s[reading] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
+            is_seen &= sight[reading, part]
+        rows = np.flatnonzero(is_seen)
         moments = moments[rows]
         if errors.twice is not None:
             # Of a draw below a chance the rest is as good as another draw.
@@ -96,36 +102,37 @@ class DetectedVehicles:
             inside = later < interval_s[which[twice]]
             rows = np.concatenate([rows, rows[twice[inside]]])
             moments = np.concatenate([moments, later[inside]])
-        order = np.lexsort((number[rows], moments, reading[rows]))
+        order = order_within_groups(reading[rows], moments, number[rows])
         rows, self._moment = rows[order], moments[order]
         self._reading, self._way = reading[rows], way[rows]
         self._road_class = road_class[self._reading]
-        self._counters = tuple(counter[rows] for counter in counters)
+        self._draws = draws.take(rows)
         self._of_fleet = rows >= len(others)
         its = rows[self._of_fleet] - len(others)
         self._fleet_speed, self._fleet_colour = fleet.speed_kmh[its], fleet.colour[its]
-        self._class = _sorts(uniform(self._bits("class")), _CLASSES)
+        self._class = _sorts(uniform(self._draws.bits("class")), _CLASSES)
         self._class[self._of_fleet] = _FLEET_CLASS
         self.counts = np.bincount(self._reading, minlength=self._rows).astype(np.int64)
 
     def speeds(self, mean_kmh: Floats) -> dict[str, NullableColumn]:
         """Return the mean, least and greatest speed of each reading, None without vehicles."""
-        z = np.clip(normal(self._bits("speed")), -2.8, 3.5)
+        z = np.clip(normal(self._draws.bits("speed")), -2.8, 3.5)
         mean = mean_kmh[self._reading] * _CLASS_PACE[self._class]
         mean = np.where(self._class == _TRUCK, np.minimum(mean, _TRUCK_MAX_KMH), mean)
         speed = mean * (1 + _DEVIATION[self._road_class] * _CLASS_SPREAD[self._class] * z)
         speed[self._of_fleet] = self._fleet_speed
-        found = self._stats(speed, self._reading, self.counts)
+        mean_speed, least, most = self._stats(speed, self._reading, self.counts)
         there = self.counts > 0
-        return {f"{name}_speed": nullable(np.round(found[name], 1), there) for name in ("avg", "min", "max")}
+        named = {"avg_speed": mean_speed, "min_speed": least, "max_speed": most}
+        return {name: nullable(np.round(found, 1), there) for name, found in named.items()}
 
     def colours(self) -> CountsColumn:
         """Return the vehicles by colour; colours that did not occur are left out, as below."""
-        bits = self._bits("colour")
+        bits = self._draws.bits("colour")
         bits[self._of_fleet] = self._fleet_colour
         colours = _sorts(uniform(bits), _COLOURS)
         if self._errors.miscoloured.any():
-            taken = self._bits("colour/taken")
+            taken = self._draws.bits("colour/taken")
             wrong = np.flatnonzero(uniform(taken) < self._errors.miscoloured[self._reading])
             by_lamp = uniform(extend(taken[wrong], 1)) < self._errors.dark[self._reading[wrong]]
             shade = _NIGHT_NUMBERS[_sorts(uniform(extend(taken[wrong], 2)), _AT_NIGHT)]
@@ -145,49 +152,81 @@ class DetectedVehicles:
         follows = np.diff(self._reading, prepend=-1) == 0
         gaps = np.diff(self._moment, prepend=0.0)[follows]
         counts = np.maximum(self.counts - 1, 0)
-        found = self._stats(gaps, self._reading[follows], counts)
-        names = {"mean": "avg", "min": "min", "max": "max", "std": "std"}
-        return StructColumn({name: nullable(np.round(found[of], 3), counts > 0) for name, of in names.items()})
-
-    def _moments(self, others: Ints, way: Ints, lanes: Ints, interval_s: Floats, counters: tuple[Any, ...]) -> Floats:
-        """Return when (s into the interval) each vehicle that is not of the fleet passes; lanes fill independently."""
-        keys, times, number = (counter[: len(others)] for counter in counters)
-        chance = uniform(hash_bits(self._seed, "camera/lane", keys, times, number))
-        lane = way[: len(others)] * lanes[others] + (chance * lanes[others]).astype(np.int64)
-        order = np.lexsort((number, lane, others))
-        reading, lane = others[order], lane[order]
-        keys, times = keys[order], times[order]
-        starts = np.flatnonzero((np.diff(reading, prepend=-1) != 0) | (np.diff(lane, prepend=-1) != 0))
-        counts = np.diff(starts, append=len(reading))
-        moments = np.empty(len(others))
-        moments[order] = arrivals(
-            hash_bits(self._seed, "camera/headway", keys, times, number[order]),
-            hash_bits(self._seed, "camera/headway/last", keys[starts], times[starts], lane[starts]),
-            np.repeat(np.arange(len(starts)), counts),
-            counts,
-            interval_s[reading[starts]],
-        )
-        return moments
-
-    def _bits(self, stream: str) -> Hashes:
-        return hash_bits(self._seed, f"camera/{stream}", *self._counters)
+        reading = self._reading[follows]
+        mean, least, most = self._stats(gaps, reading, counts)
+        spread = np.sqrt(np.bincount(reading, (gaps - mean[reading]) ** 2, self._rows) / np.maximum(counts, 1))
+        named = {"mean": mean, "min": least, "max": most, "std": spread}
+        return StructColumn({name: nullable(np.round(found, 3), counts > 0) for name, found in named.items()})
 
     def _tally(self, sort: Ints, names: tuple[str, ...]) -> CountsColumn:
         table = np.bincount(self._reading * len(names) + sort, minlength=self._rows * len(names))
         return CountsColumn(table.reshape(self._rows, len(names)), names)
 
-    def _stats(self, values: Floats, reading: Ints, counts: Ints) -> dict[str, Floats]:
-        """Return statistics of each reading, anything where it has no values. Sums run in order."""
+    def _stats(self, values: Floats, reading: Ints, counts: Ints) -> tuple[Floats, Floats, Floats]:
+        """Return the mean, least and greatest of each reading, anything where it has no values. Sums run in order."""
         some = np.flatnonzero(counts)
         least, most = np.zeros(self._rows), np.zeros(self._rows)
         if len(some):
             begins = (np.cumsum(counts) - counts)[some]
             least[some], most[some] = np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins)
-        number = np.maximum(counts, 1)
-        mean = np.bincount(reading, values, self._rows) / number
-        spread = np.sqrt(np.bincount(reading, (values - mean[reading]) ** 2, self._rows) / number)
-        return {"avg": mean, "min": least, "max": most, "std": spread}
+        return np.bincount(reading, values, self._rows) / np.maximum(counts, 1), least, most
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """What vehicles are drawn by: the camera and time of their reading, and their number in it."""
+
+    seed: int
+    keys: Hashes
+    """Of each reading that has vehicles the camera."""
+    times: Ints
+    place: Ints
+    """Of each vehicle the position of its reading among these."""
+    number: Ints
+
+    @classmethod
+    def of_vehicles(cls, seed: int, keys: Hashes, times: Ints, reading: Ints, number: Ints) -> "_Draws":
+        """Return the draws of vehicles, each with the position of its reading among all and its number there."""
+        is_there = np.zeros(len(keys), dtype=np.bool_)
+        is_there[reading] = True
+        return cls(seed, keys[is_there], times[is_there], (np.cumsum(is_there) - 1)[reading], number)
+
+    def take(self, rows: Ints | slice) -> "_Draws":
+        """Return those of some vehicles."""
+        return replace(self, place=self.place[rows], number=self.number[rows])
+
+    def bits(self, stream: str) -> Hashes:
+        """Return a draw for each vehicle."""
+        return extend(self.reading_bits(stream)[self.place], self.number)
+
+    def reading_bits(self, stream: str) -> Hashes:
+        """Return a draw for each reading that has vehicles."""
+        return hash_bits(self.seed, f"camera/{stream}", self.keys, self.times)
+
+
+def _moments(draws: _Draws, reading: Ints, way: Ints, lanes: Ints, interval_s: Floats) -> Floats:
+    """Return when (s into the interval) each vehicle passes; lanes fill independently of each other."""
+    lane = way * lanes[reading] + (uniform(draws.bits("lane")) * lanes[reading]).astype(np.int64)
+    codes = reading * (2 * _MOST_LANES) + lane
+    order = np.argsort(codes, kind="stable")
+    codes = codes[order]
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    counts = np.diff(starts, append=len(codes))
+    first = order[starts]
+    moments = np.empty(len(codes))
+    moments[order] = arrivals(
+        draws.take(order).bits("headway"),
+        extend(draws.reading_bits("headway/last")[draws.place[first]], lane[first]),
+        np.repeat(np.arange(len(starts)), counts),
+        counts,
+        interval_s[reading[first]],
+    )
+    return moments
 
 
 def _sorts(chance: Floats, shares: dict[str, float]) -> Ints:
-    return np.searchsorted(np.cumsum(list(shares.values()))[:-1], chance, side="right").astype(np.int64)
+    """Return the position of the name that each chance falls to: comparing with each edge is quicker than a search."""
+    found = np.zeros(len(chance), dtype=np.int8)
+    for edge in np.cumsum(list(shares.values()))[:-1].tolist():
+        found += chance >= edge
+    return found.astype(np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, uniform
 from devices.world.roads import ARTERY, KMH, LANE, MOTORWAY, RADIAL, STREET
-from devices.world.runs import distinct
+from devices.world.runs import Runs, distinct
 from devices.world.world import World
 
 # Where cameras are put, by class of road; by judgement.
@@ -30,6 +30,10 @@ class CameraViews:
     def take(self, rows: Ints) -> "CameraViews":
         """Return some of the rows."""
         return CameraViews(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def spread(self, runs: Runs) -> "CameraViews":
+        """Return the view of each row's run, of views with one for each run."""
+        return CameraViews(*(runs.spread(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
