@@ -8,7 +8,7 @@ changes over hours need not be computed for each of a thousand readings of one s
 of a step since 1970, a value stays a function of place and time; what is kept of them is only to save time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -46,6 +46,54 @@ def _ends(bits: Hashes, cell: Ints) -> tuple[Floats, Floats]:
     every_bits, every_cell = every_bits[runs.first], every_cell[runs.first]
     left, right = normal(extend(every_bits, every_cell)), normal(extend(every_bits, every_cell + 1))
     return runs.spread(left).reshape(cell.shape), runs.spread(right).reshape(cell.shape)
+
+
+class NoiseSources:
+    """Streams of smooth noise that are asked for together, each with its period."""
+
+    def __init__(self, streams: Hashes, periods_ms: Sequence[int]) -> None:
+        """`streams` are hashed, and have a period each."""
+        self._streams = streams
+        self._periods, self._which = np.unique(np.array(periods_ms, dtype=np.int64), return_inverse=True)
+
+    def at(self, entities: Hashes | Ints, times_ms: Ints) -> Floats:
+        """Return `smooth_noise` of each entity at each instant, a row a stream.
+
+        Normals are drawn once for readings of one entity in one period in a row, and once for the end of a period and
+        the beginning of the next.
+        """
+        count, which, periods = len(times_ms), self._which, self._periods[:, None]
+        if not count:
+            return np.empty((len(which), 0))
+        cell, within = _cells(times_ms, periods)
+        is_new = np.ones(cell.shape, dtype=np.bool_)
+        np.not_equal(cell[:, 1:], cell[:, :-1], out=is_new[:, 1:])
+        is_new[:, 1:] |= entities[1:] != entities[:-1]
+        # The runs of all periods, those of one behind those of another; then those of each stream, likewise.
+        first = np.flatnonzero(is_new)
+        run = np.cumsum(is_new).reshape(cell.shape) - 1
+        begins, ends = run[:, 0], run[:, -1] + 1
+        entity, number = entities[first % count], cell.ravel()[first]
+        goes_on = np.zeros(len(first), dtype=np.bool_)
+        goes_on[:-1] = (entity[1:] == entity[:-1]) & (number[1:] == number[:-1] + 1)
+        goes_on[ends - 1] = False
+        runs_of = (ends - begins)[which]
+        shift = np.cumsum(runs_of) - runs_of - begins[which]
+        at = np.arange(runs_of.sum()) - np.repeat(shift, runs_of)
+        bits, number = extend(np.repeat(self._streams, runs_of), entity[at]), number[at]
+        left = normal(extend(bits, number))
+        alone = np.flatnonzero(~goes_on[at])
+        right = np.empty_like(left)
+        right[:-1] = left[1:]
+        right[alone] = normal(extend(bits[alone], number[alone] + 1))
+        angle = _angle(within / periods)
+        cosine, sine = np.cos(angle), np.sin(angle)
+        found = np.empty((len(which), count))
+        for stream, period in enumerate(which.tolist()):
+            rows = run[period] + shift[stream]
+            np.multiply(left.take(rows), cosine[period], out=found[stream])
+            found[stream] += right.take(rows) * sine[period]
+        return found
 
 
 def fractal_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, period_ms: Ints | int) -> Floats:

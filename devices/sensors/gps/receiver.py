@@ -1,12 +1,13 @@
 """The gps and the telematics unit of a vehicle have this in common: a satellite receiver, a supply, a modem."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from devices.world.components import components
-from devices.world.noise import smooth_noise, smooth_noise_of
+from devices.world.noise import NoiseSources
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, normals, uniform
 from devices.world.roads import LANE
 from devices.world.runs import Runs
@@ -27,8 +28,7 @@ _CANYON_BIAS_M, _CANYON_MS = 9.0, 45_000
 _OPEN_HDOP, _CANYON_HDOP, _DENSE_SKY = 0.85, 2.1, 14.0
 # Mean dilution under an open sky, by the world: in the second, over latitudes and a day of the constellation.
 _USUAL_HDOP = {1: 0.93, 2: 1.1}
-# The sky above and the street around, drawn at once.
-_SKY, _SKY_MS = np.array([[0], [1]]), np.array([[240_000], [_CANYON_MS]])
+_SKY_MS, _SUPPLY_MS, _SHADOW_MS = 240_000, 1_800_000, 60_000
 # A canyon is as deep as the houses of each block are high; blocks are about this long. By judgement.
 _BLOCK_M, _BLOCK_DEPTH = 100.0, (0.6, 1.4)
 # Into a tunnel the last position is held for about two seconds; a hot start after it. Realism.md section 2.
@@ -53,6 +53,20 @@ class PowerOn(NamedTuple):
     start: Start
 
 
+class UnitNoise(NamedTuple):
+    """Hold what changes slowly around units, each of mean 0 and variance 1; [axis, row] or a value a row."""
+
+    drift: Floats
+    flicker: Floats
+    wall: Floats
+    """Errors on three axes, the slow, the fast and those by way of walls."""
+    sky: Floats
+    street: Floats
+    supply: Floats
+    shadow: Floats
+    """Around the modem."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
     """Hold what receivers make of the sky; one value a row."""
@@ -70,6 +84,24 @@ class Fix:
     satellites: Ints
 
 
+def unit_noise(world: World, keys: Hashes, times: Ints) -> UnitNoise:
+    """Return what changes slowly around the units `keys` at these times; drawn at once, as most of it costs alike."""
+    found = _noise_sources(world.seed).at(keys, times)
+    return UnitNoise(found[0:3], found[3:6], found[6:9], *found[9:])
+
+
+@lru_cache(16)
+def _noise_sources(seed: int) -> NoiseSources:
+    streams = (
+        hash_bits(seed, "receiver/error", np.arange(9)),
+        hash_bits(seed, "receiver/sky", np.arange(2)),
+        hash_bits(seed, "vehicle/battery"),
+        hash_bits(seed, "modem/shadow"),
+    )
+    errors = [period for period in (_SLOW_MS, _FAST_MS, _CANYON_MS) for _axis in range(3)]
+    return NoiseSources(np.concatenate(streams), [*errors, _SKY_MS, _CANYON_MS, _SUPPLY_MS, _SHADOW_MS])
+
+
 def satellite_fix(
     world: World,
     keys: Hashes,
@@ -77,6 +109,7 @@ def satellite_fix(
     times: Ints,
     moving: Motion,
     power_on: PowerOn,
+    noise: UnitNoise,
     *,
     scale: float,
     losses: bool,
@@ -92,25 +125,24 @@ def satellite_fix(
     fresh = np.exp(-view.since_s / FRESH_S)
     if unfound is not None:
         fresh = np.maximum(fresh, unfound)
-    sky, street = smooth_noise_of(hash_bits(seed, "receiver/sky", _SKY, keys), times, _SKY_MS)
-    shade = _canyon(world, sites, moving) * np.clip(0.6 + 0.5 * street, 0, 1.4)
-    hdop = np.clip(_OPEN_HDOP + 0.1 * np.abs(sky) + _CANYON_HDOP * shade**2 + _FRESH_HDOP * fresh, 0.6, 12)
+    shade = _canyon(world, sites, moving) * np.clip(0.6 + 0.5 * noise.street, 0, 1.4)
     if world.version == 1:
-        dense = _DENSE_SKY + 1.2 * sky - 7.0 * shade - _FRESH_SATELLITES * fresh
+        hdop = np.clip(_OPEN_HDOP + 0.1 * np.abs(noise.sky) + _CANYON_HDOP * shade**2 + _FRESH_HDOP * fresh, 0.6, 12)
+        dense = _DENSE_SKY + 1.2 * noise.sky - 7.0 * shade - _FRESH_SATELLITES * fresh
         satellites = np.clip(np.rint(dense), 3, 24).astype(np.int64)
     else:
         # Houses hide the low ones first, a fresh fix begins with the high ones: dilution follows from those left.
         visible, dilution = components(world).constellation.usable(sites, times)
-        left = visible + 0.4 * sky - 5.0 * shade - _FRESH_SATELLITES * fresh
+        left = visible + 0.4 * noise.sky - 5.0 * shade - _FRESH_SATELLITES * fresh
         satellites = np.clip(np.rint(left), FEWEST_USED, np.clip(visible, FEWEST_USED, MOST_USED)).astype(np.int64)
         hdop = dilution(satellites)
     known = ~view.lost
-    east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP[world.version], shade, scale)
+    east, north, up = _errors_m(noise, _white(seed, keys, times), hdop / _USUAL_HDOP[world.version], shade, scale)
     course = np.radians(moving.heading_deg)
     east, north = east - view.held_m * np.sin(course), north - view.held_m * np.cos(course)
     white = hash_bits(seed, "receiver/speed", keys, times)
-    noise, swing = normals(white)
-    speed = np.maximum(moving.speed_ms + _SPEED_SIGMA_MS * scale * noise, 0)
+    flutter, swing = normals(white)
+    speed = np.maximum(moving.speed_ms + _SPEED_SIGMA_MS * scale * flutter, 0)
     site_arrays = components(world).site_arrays
     return Fix(
         known,
@@ -126,38 +158,34 @@ def satellite_fix(
     )
 
 
-def battery_v(world: World, keys: Hashes, times: Ints, moving: Motion) -> Floats:
+def battery_v(moving: Motion, noise: UnitNoise) -> Floats:
     """Return the supply of a vehicle in 10 mV: about 14.1 V while the generator charges, 12.6 V at rest."""
-    drift = smooth_noise(world.seed, "vehicle/battery", keys, times, 1_800_000)
-    volts: Floats = np.where(moving.on_trip, 14.1 + 0.12 * drift, 12.55 + 0.06 * drift)
+    volts: Floats = np.where(moving.on_trip, 14.1 + 0.12 * noise.supply, 12.55 + 0.06 * noise.supply)
     return volts.round(2)
 
 
-def signal_dbm(world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion) -> Ints:
+def signal_dbm(world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion, noise: UnitNoise) -> Ints:
     """Return the received signal of the modem: weaker in the country and in tunnels, shadowed over a minute, fading."""
     rural = components(world).roads.plan.road_class[moving.road] == LANE
-    shadow = smooth_noise(world.seed, "modem/shadow", keys, times, 60_000)
     fading = normal(hash_bits(world.seed, "modem/fading", keys, times))
     mean = -76 - 11 * rural - 25 * _in_tunnel(world, sites, moving)
-    level: Ints = np.clip(np.rint(mean + 6 * shadow + 2.5 * fading), -118, -51).astype(np.int64)
+    level: Ints = np.clip(np.rint(mean + 6 * noise.shadow + 2.5 * fading), -118, -51).astype(np.int64)
     return level
 
 
 def _errors_m(
-    seed: int, keys: Hashes, times: Ints, dilution: Floats, shade: Floats, scale: float
+    noise: UnitNoise, white: Floats, dilution: Floats, shade: Floats, scale: float
 ) -> tuple[Floats, Floats, Floats]:
     """Return the errors to the east, north and up."""
-    drift, flicker, wall = smooth_noise_of(hash_bits(seed, "receiver/error", _SOURCES, keys), times, _PERIODS_MS)
-    bits = hash_bits(seed, "receiver/white", keys, times)
-    white = np.stack([*normals(bits), normal(extend(bits, 1))])
-    open_sky = dilution * (_SLOW_M * drift + _FAST_M * flicker + _WHITE_M * white)
-    east, north, up = scale * (open_sky + shade * _CANYON_BIAS_M * wall)
+    open_sky = dilution * (_SLOW_M * noise.drift + _FAST_M * noise.flicker + _WHITE_M * white)
+    east, north, up = scale * (open_sky + shade * _CANYON_BIAS_M * noise.wall)
     return east, north, up
 
 
-_SOURCES = np.arange(9).reshape(3, 3, 1)
-"""Three axes of each of the three slow errors, to be drawn at once."""
-_PERIODS_MS = np.array([_SLOW_MS, _FAST_MS, _CANYON_MS]).reshape(3, 1, 1)
+def _white(seed: int, keys: Hashes, times: Ints) -> Floats:
+    """Return normals for three axes, other ones for each reading."""
+    bits = hash_bits(seed, "receiver/white", keys, times)
+    return np.stack([*normals(bits), normal(extend(bits, 1))])
 
 
 def _in_tunnel(world: World, sites: Ints, moving: Motion) -> Flags:

@@ -9,7 +9,7 @@ from devices.sensors.base import Population
 from devices.sensors.columns import Columns, DictionaryColumn, nullable, numbered_column
 from devices.sensors.gps.nmea import InView, at_another_time, sentences
 from devices.sensors.gps.nmea_output import NmeaOutput
-from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
+from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm, unit_noise
 from devices.sensors.kind import DeviceKind
 from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
 from devices.sensors.telematics.events import EVENT_TYPES, Thresholds
@@ -80,6 +80,7 @@ class GpsSensor:
         moving = components(world).vehicles.motion(sites, vehicles, times)
         power_on = PowerOn(population.powered_on_ms, settings.start)
         scale = settings.cep_m / CEP_M
+        noise = unit_noise(world, keys, times)
         fix = satellite_fix(
             world,
             keys,
@@ -87,6 +88,7 @@ class GpsSensor:
             times,
             moving,
             power_on,
+            noise,
             scale=scale,
             losses=settings.signal_loss,
             unfound=unfound,
@@ -101,8 +103,8 @@ class GpsSensor:
             "heading_deg": nullable(np.round(fix.heading_deg, 1) % 360, fix.has_heading),
             "hdop": np.round(fix.hdop, 2),
             "satellites": fix.satellites,
-            "battery_v": battery_v(world, keys, times, moving),
-            "signal_dbm": signal_dbm(world, keys, sites, times, moving),
+            "battery_v": battery_v(moving, noise),
+            "signal_dbm": signal_dbm(world, keys, sites, times, moving, noise),
         }
         if self._monitor:
             state = self._monitor.state(world, ids, times, moving)

@@ -20,7 +20,7 @@ from devices.sensors.columns import (
     nullable,
     numbered_column,
 )
-from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm
+from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm, unit_noise
 from devices.sensors.kind import DeviceKind
 from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
 from devices.sensors.telematics.events import MPH, PING, EventType, Thresholds, event_types_of
@@ -89,6 +89,7 @@ class TelematicsSensor:
         holds, attributes = monitor.events(state)
         context = monitor.context(world, ids, state)
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
+        noise = unit_noise(world, keys, times)
         fix = satellite_fix(
             world,
             keys,
@@ -96,6 +97,7 @@ class TelematicsSensor:
             times,
             moving,
             power_on,
+            noise,
             scale=1.0,
             losses=self._settings.signal_loss,
             unfound=unfound,
@@ -117,8 +119,8 @@ class TelematicsSensor:
             "period_minute": _minutes_since(population.powered_on_ms, times),
             **attributes,
             **context,
-            "battery_v": battery_v(world, keys, times, moving),
-            "signal_dbm": signal_dbm(world, keys, sites, times, moving),
+            "battery_v": battery_v(moving, noise),
+            "signal_dbm": signal_dbm(world, keys, sites, times, moving, noise),
             "risk_label": monitor.risk(holds, context),
         }
 

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.world.noise import GridInterpolator, KnotInterpolator, fractal_noise, noise_fields, smooth_noise
+from devices.world.noise import (
+    GridInterpolator,
+    KnotInterpolator,
+    NoiseSources,
+    fractal_noise,
+    noise_fields,
+    smooth_noise,
+)
+from devices.world.random import hash_bits
 from devices.world.world import DAY_MS, HOUR_MS
 from edgewire.clock import parse_ms
 
@@ -47,6 +55,22 @@ def test_between_knots_it_is_linear_and_at_knots_exact() -> None:
     assert (found[[0, 1, 4, 5]] == waves(np.full(4, 3), times[[0, 1, 4, 5]])).all()
     assert found[3, 0] == (found[1, 0] + found[4, 0]) / 2
     assert (table.previous(np.full(2, 3), times[[2, 3]]) == waves(np.full(2, 3), np.full(2, STEP))).all()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-500, 500)), max_size=30),
+    st.lists(st.sampled_from([1, 7, 40, 1000]), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_streams_that_are_asked_for_together_are_those_of_each_alone(
+    asked: list[tuple[int, int]], periods: list[int], is_in_order: bool
+) -> None:
+    rows = np.array(sorted(asked) if is_in_order else asked, dtype=np.int64).reshape(-1, 2)
+    entities, times = rows.T
+    names = [f"stream/{number}" for number in range(len(periods))]
+    together = NoiseSources(np.concatenate([hash_bits(3, name) for name in names]), periods)
+    alone = [smooth_noise(3, name, entities, times, period) for name, period in zip(names, periods, strict=True)]
+    assert np.array_equal(together.at(entities, times), np.stack(alone))
 
 
 @pytest.mark.parametrize("noise", [smooth_noise, fractal_noise])
