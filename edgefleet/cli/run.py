@@ -249,13 +249,14 @@ def command(
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
+        # What workers are forked from comes up while the brokers are asked.
+        launcher: Launcher | None = ProcessLauncher(log_level) if count > 1 and not cluster else None
         brokers = run_async(ask_brokers(loaded, part, wait_s)) if check else None
         if brokers is not None:
             if not cluster:
                 require_healthy(evaluate(Needs.of(loaded, shard=part, workers=count), Machine.read(), brokers))
             version = min(broker.version for broker in brokers)
             job = replace(job, version=version, limits=common_limits(brokers))
-        launcher: Launcher | None = ProcessLauncher(log_level) if count > 1 else None
         if cluster:
             launcher = cluster.prepare(job, count, brokers)
         # A run that cannot be written down is not begun.

@@ -8,7 +8,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -32,6 +32,7 @@ JOIN_S = 5.0
 MOST_WAITING = 1000
 # What a terminal sends to all its processes; the parent tells the workers when to stop.
 TERMINAL_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+TEMPLATE = "edgefleet.launch.worker_template"
 
 log = logs.get("workers")
 
@@ -49,26 +50,17 @@ class ProcessLauncher:
     def __init__(self, log_level: str, oom_kills: Callable[[], int] = count_oom_kills) -> None:
         self._log_level = log_level
         self._oom_kills = oom_kills
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _start_template()
 
     def launch_worker(self, number: int, on_message: OnWorkerMessage) -> "LocalProcess":
         """Start one; it imports what it needs meanwhile."""
         pipe: tuple[Any, Any] = self._context.Pipe()
         ours, theirs = pipe
-        process = self._context.Process(
-            target=main, args=(theirs, self._log_level, number), name=f"worker {number}", daemon=True
-        )
-        # Ctrl-C reaches all processes of a terminal, also one that cannot ignore it yet: so it is born with the signal
-        # blocked. The tracker, which the first one would start, unblocks it.
-        if sys.platform == "win32":
+        # What processes are forked from has the environment of its own start.
+        arguments = theirs, self._log_level, number, dict(os.environ)
+        process: Any = self._context.Process(target=main, args=arguments, name=f"worker {number}", daemon=True)
+        with _signals_blocked():
             process.start()
-        else:
-            resource_tracker.ensure_running()
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
-            try:
-                process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
         loop = asyncio.get_running_loop()
@@ -83,6 +75,41 @@ class ProcessLauncher:
     def workers_per_core(self, count: int) -> float:
         """Return how many of them share a core."""
         return count / (os.cpu_count() or 1)
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let processes be born with signals blocked that end a process which cannot ignore them yet.
+
+    Ctrl-C reaches all processes of a terminal, and whoever ends a whole service sends SIGTERM to all of it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    # The tracker, which the first process would start, unblocks them.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [*TERMINAL_SIGNALS, signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_template() -> Any:
+    """Return the context that starts processes: where that is safe, forks of one that has imported what they need.
+
+    macOS lets no process use its own libraries that is a fork of one that has.
+    """
+    if sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([TEMPLATE])
+        # It takes a socket in a folder for temporary files, which a container may not have.
+        with contextlib.suppress(OSError), _signals_blocked():
+            forkserver.ensure_running()
+            return context
+    return multiprocessing.get_context("spawn")
 
 
 class LocalProcess:
@@ -172,10 +199,14 @@ def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, on_message: OnWor
             loop.call_soon_threadsafe(on_message, message)
 
 
-def main(pipe: Connection, log_level: str, number: int) -> None:
+def main(pipe: Connection, log_level: str, number: int, environment: Mapping[str, str]) -> None:
     """Run as a worker process."""
     for ignored in TERMINAL_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    os.environ.clear()
+    os.environ.update(environment)
     said: _Speaker | None = None
 
     def write_line(line: str) -> None:

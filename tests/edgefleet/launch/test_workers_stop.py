@@ -5,8 +5,12 @@ import contextlib
 import math
 import os
 import signal
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
+import psutil
 import pytest
 
 from devices.fleet.metrics import FleetSnapshot, Gauges, KindGauges
@@ -287,6 +291,60 @@ async def test_a_process_that_starts_hears_no_ctrl_c_and_one_that_has_died_can_b
         await heard[type(None)]
     await handle.close(ended=True)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked from another")
+async def test_workers_are_forked_from_one_process_that_outlives_a_sigterm_to_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a service is stopped with reaches all of its processes, and the end of a worker is heard of through that."""
+    parents = set()
+    for code in ("3", "4"):
+        # It has the environment of now, not that of the process that it is forked from.
+        monkeypatch.setenv("EXIT_CODE", code)
+        ended = asyncio.Event()
+        handle = ProcessLauncher("critical").launch_worker(0, lambda said, e=ended: None if said else e.set())  # type: ignore[misc]
+        parent = psutil.Process(handle.process.pid).parent()
+        assert parent is not None
+        parents.add(parent.pid)
+        parent.send_signal(signal.SIGTERM)
+        handle.start_job(EndByEnvironment())  # type: ignore[arg-type]
+        async with asyncio.timeout(60):
+            await ended.wait()
+        assert handle.exit_description() == f" with exit code {code}"
+        await handle.close(ended=True)
+    assert len(parents) == 1
+    assert os.getpid() not in parents
+
+
+@pytest.mark.slow
+async def test_where_nothing_can_be_forked_from_each_worker_is_started_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_folder() -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", no_folder)
+    ready = asyncio.Event()
+    handle = ProcessLauncher("critical").launch_worker(0, lambda said: ready.set() if said else None)
+    parent = psutil.Process(handle.process.pid).parent()
+    assert parent is not None
+    assert parent.pid == os.getpid()
+    async with asyncio.timeout(60):
+        await ready.wait()
+    await handle.close(ended=False)
+
+
+class EndByEnvironment:
+    """A job that ends whoever reads it, with an exit code of the environment."""
+
+    def __reduce__(self) -> tuple[Callable[[], NoReturn], tuple[()]]:
+        return end_by_environment, ()
+
+
+def end_by_environment() -> NoReturn:
+    os._exit(int(os.environ["EXIT_CODE"]))
 
 
 @pytest.mark.slow
