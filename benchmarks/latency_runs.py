@@ -1,8 +1,10 @@
 """`python -m benchmarks.latency_runs`: how long messages take to both sinks at a steady rate, in twenty runs.
 
-One stack for all runs, a fleet of its own for each. Beside the latency stands how many commits of the spool took 100 ms
-and more, by the bridge's own metrics: what both sinks wait for at the same time is mostly the disk. Exit code 1 where
-p99 was above the limit in a run, or nothing came.
+One stack for all runs, a fleet of its own for each, whose sessions and retained messages the broker keeps. It does
+not write them to disk meanwhile, unless `--autosave` says how often: each time it does nothing else, for the longer the
+more devices there have been. Beside the latency stands how many commits of the spool took 100 ms and more, by the
+bridge's own metrics: what both sinks wait for at the same time is mostly the disk. Exit code 1 where p99 was above the
+limit in a run, or nothing came.
 """
 
 import argparse
@@ -72,11 +74,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=STEADY_S, help="of each run, all devices being connected")
     parser.add_argument("--connecting", type=float, default=CONNECTING_S, help="seconds for the fleet to be there")
     parser.add_argument("--limit", type=float, default=50.0, help="milliseconds in which p99 is to be")
+    parser.add_argument("--autosave", type=int, default=0, help="seconds between what the broker writes of its state")
     parser.add_argument("--store", choices=STORES, default="sqlite", help="of the ingest")
     options = parser.parse_args(arguments)
     messages = int(options.runs * options.rate * (options.seconds + options.connecting))
     above = 0
-    with running_stack(store=options.store, messages=messages) as stack:
+    broker_options = {"autosave_interval": str(options.autosave)}
+    with running_stack(store=options.store, messages=messages, broker_options=broker_options) as stack:
         print(f"| run | load | HTTP: p50 / p95 / p99 / most | Kafka | commits of {_LONG_S * 1000:g} ms and more |")
         print("|---:|---:|---|---|---:|")
         for number in range(1, options.runs + 1):

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,12 +87,16 @@ class FleetLoad:
 
 
 @contextmanager
-def running_stack(*, store: str = "sqlite", messages: int, **bridge_config: object) -> Iterator[Stack]:
-    """A stack that will take about so many messages, with settings of the bridge besides; all is gone afterwards."""
+def running_stack(
+    *, store: str = "sqlite", messages: int, broker_options: Mapping[str, str] | None = None, **bridge_config: object
+) -> Iterator[Stack]:
+    """A stack that will take about so many messages, with settings of the broker and the bridge besides; all is gone
+    afterwards.
+    """
     require_disk(messages)
     with ExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
-        broker = exits.enter_context(MosquittoProcess())
+        broker = exits.enter_context(MosquittoProcess(options=broker_options))
         kafka = exits.enter_context(KafkaProcess())
         _create_topics(kafka.bootstrap_servers)
         url = store_url(exits, store, folder)

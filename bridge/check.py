@@ -210,14 +210,18 @@ def _preview_message(message: SpooledMessage, table: RouteTable, sinks: Sequence
         result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _validate(found)}
         if found.topic_info.is_foreign:
             read_as = "bytes" if found.is_raw else found.fields["source"]["format"]
-            result["decoded"] = {"format": read_as, "topic": str(found.topic_info.topic), "fields": found.fields}
+            result["decoded"] = {
+                "format": read_as,
+                "topic": str(found.topic_info.topic_of(found.device_id)),
+                "fields": found.fields,
+            }
     return result | {"sinks": {sink.name: _preview_sink(sink, found) for sink in sinks}}
 
 
 def _validate(event: RoutedEvent) -> dict[str, Any]:
     """Return what the route's validator says, and where it has none what the contract would."""
     validator = event.route.validator
-    error = (validator or PayloadValidator("warn")).error(event.topic_info.topic.kind, event.fields)
+    error = (validator or PayloadValidator("warn")).error(event.topic_info.kind, event.fields)
     against = str(validator.schema.path) if validator and validator.schema else "contract"
     level = validator.level if validator else "off"
     return {"validate": level, "against": against, "valid": error is None, "fault": error}

@@ -137,49 +137,47 @@ class _Gap:
         self.boot, self.first, self.last, self.due, self.reported = boot, first, last, due, reported
 
 
-class _DeviceSequence:
-    """Holds the numbers of one device.
-
-    `expected` is how the next message says its number, if it says it as our devices do: to look for that is quickest.
-    """
-
-    __slots__ = ("boot", "expected", "gaps", "name", "next", "prefix")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.boot = -1
-        self.next = 0
-        self.gaps: list[_Gap] | None = None
-        self.prefix = self.expected = b"\0"
-
-
 class GapDetector:
-    """Finds gaps: `observe` every message once, in order; `take_report` now and then. Pure; the time is given."""
+    """Finds gaps: `observe` every message once, in order; `take_report` now and then. Pure; the time is given.
+
+    A device is a number, its place in lists: texts and integers alone, at which the garbage collector does not look.
+    """
 
     def __init__(self, grace_s: float, decoder: MessageDecoder = NATIVE) -> None:
         self.grace_s = grace_s
-        self.devices: dict[str, _DeviceSequence] = {}
-        """By what `MessageDecoder.sequence_of` says."""
         self._decoder = decoder
-        self._by_topic: dict[str, _DeviceSequence] = {}
-        self._waiting: deque[tuple[float, _DeviceSequence, _Gap]] = deque()
+        self._by_key: dict[str, int] = {}  # the devices, by what `MessageDecoder.sequence_of` says
+        self._by_topic: dict[str, int] = {}
+        self._names: list[str] = []
+        self._boots: list[int] = []
+        self._nexts: list[int] = []
+        self._gaps: dict[int, list[_Gap]] = {}  # of the devices that have some
+        self._waiting: deque[tuple[float, int, _Gap]] = deque()
         self._found = 0
+
+    @property
+    def devices(self) -> int:
+        """Return how many devices are known."""
+        return len(self._names)
+
+    @property
+    def most_gaps(self) -> int:
+        """Return how many gaps the device with the most has that may still be filled."""
+        return max(map(len, self._gaps.values()), default=0)
 
     def observe(self, topic: str, payload: bytes, now: float) -> None:
         """Look at a message; one that has no number is none of ours."""
         device = self._by_topic.get(topic)
-        if device is not None and device.expected in payload:
-            device.next += 1
-            device.expected = b"%b%d," % (device.prefix, device.next)
+        # To look for the next number as our devices write it is quickest.
+        if device is not None and self._decoder.expected(self._boots[device], self._nexts[device]) in payload:
+            self._nexts[device] += 1
             return
         numbers = self._decoder.find_sequence(payload)
         if numbers is None:
             return
-        device = device or self._cache_topic(topic)
-        boot, seq = numbers
-        self._take_number(device, boot, seq, now)
-        device.prefix = self._decoder.sequence_prefix(device.boot)
-        device.expected = b"%b%d," % (device.prefix, device.next)
+        if device is None:
+            device = self._cache_topic(topic)
+        self._take_number(device, *numbers, now)
 
     def observe_number(self, name: str, boot: int, seq: int, now: float) -> None:
         """Look at a message whose numbers were read elsewhere."""
@@ -187,12 +185,12 @@ class GapDetector:
         if device is None:
             self._make_room()
             # No topic has a space at its beginning, and no device of ours such a key.
-            device = self._by_topic[f" {name}"] = self.devices[f" {name}"] = _DeviceSequence(name)
+            device = self._by_topic[f" {name}"] = self._add_device(f" {name}", name)
         self._take_number(device, boot, seq, now)
 
-    def _take_number(self, device: _DeviceSequence, boot: int, seq: int, now: float) -> None:
-        if boot == device.boot and seq == device.next:
-            device.next = seq + 1
+    def _take_number(self, device: int, boot: int, seq: int, now: float) -> None:
+        if boot == self._boots[device] and seq == self._nexts[device]:
+            self._nexts[device] = seq + 1
         else:
             self._handle_gap(device, boot, seq, now)
 
@@ -207,49 +205,59 @@ class GapDetector:
                 continue  # filled
             gap.reported = True
             missing += gap.last - gap.first + 1
-            devices.add(device.name)
+            name = self._names[device]
+            devices.add(name)
             if len(gaps) < MAX_NAMED:
-                gaps.append(f"{device.name} boot {gap.boot} seq {gap.first}-{gap.last}")
+                gaps.append(f"{name} boot {gap.boot} seq {gap.first}-{gap.last}")
             else:
                 unnamed += 1
         found, self._found = self._found, 0
         return GapReport(missing, len(devices), gaps, unnamed, found) if missing or found else None
 
     def _make_room(self) -> None:
-        if len(self._by_topic) >= MAX_TOPICS or len(self.devices) >= MAX_DEVICES:
+        if len(self._by_topic) >= MAX_TOPICS or len(self._names) >= MAX_DEVICES:
             # More than we watch: begin anew. Gaps that wait are forgotten, and none is made up.
-            self._by_topic.clear()
-            self.devices.clear()
+            for kept in (self._by_key, self._by_topic, self._names, self._boots, self._nexts):
+                kept.clear()
+            self._gaps.clear()
             self._waiting.clear()
 
-    def _cache_topic(self, topic: str) -> _DeviceSequence:
+    def _cache_topic(self, topic: str) -> int:
         self._make_room()
         key, name = self._decoder.sequence_of(topic)
-        device = self.devices.get(key)
+        device = self._by_key.get(key)
         if device is None:
-            device = self.devices[key] = _DeviceSequence(name)
+            device = self._add_device(key, name)
         self._by_topic[topic] = device
         return device
 
-    def _handle_gap(self, device: _DeviceSequence, boot: int, seq: int, now: float) -> None:
+    def _add_device(self, key: str, name: str) -> int:
+        device = self._by_key[key] = len(self._names)
+        self._names.append(name)
+        self._boots.append(-1)
+        self._nexts.append(0)
+        return device
+
+    def _handle_gap(self, device: int, boot: int, seq: int, now: float) -> None:
         """Take in a number that was not expected."""
-        if boot > device.boot:
+        known, expected = self._boots[device], self._nexts[device]
+        if boot > known:
             # What the boot began with is not known, and what the one before ended with neither.
-            device.boot, device.next = boot, seq + 1
-        elif boot == device.boot and seq > device.next:
-            gap = _Gap(boot, device.next, seq - 1, now + self.grace_s)
-            device.next = seq + 1
-            device.gaps = device.gaps or []
-            if len(device.gaps) >= MAX_GAPS:
-                device.gaps.pop(0)
-            device.gaps.append(gap)
+            self._boots[device], self._nexts[device] = boot, seq + 1
+        elif boot == known and seq > expected:
+            gap = _Gap(boot, expected, seq - 1, now + self.grace_s)
+            self._nexts[device] = seq + 1
+            gaps = self._gaps.setdefault(device, [])
+            if len(gaps) >= MAX_GAPS:
+                gaps.pop(0)
+            gaps.append(gap)
             self._waiting.append((gap.due, device, gap))
-        elif device.gaps:
+        elif device in self._gaps:
             self._fill(device, boot, seq)
 
-    def _fill(self, device: _DeviceSequence, boot: int, seq: int) -> None:
+    def _fill(self, device: int, boot: int, seq: int) -> None:
         """Take a number that was left out and has come out of its gap."""
-        gaps = device.gaps or []
+        gaps = self._gaps[device]
         for position, gap in enumerate(gaps):
             if gap.boot != boot or not gap.first <= seq <= gap.last:
                 continue
@@ -267,4 +275,6 @@ class GapDetector:
                     self._waiting.appendleft((gap.due, device, rest))
             if gap.first > gap.last:
                 gaps.remove(gap)
+            if not gaps:
+                del self._gaps[device]
             return

@@ -12,7 +12,7 @@ from edgewire.messages.cloudevents import DATA_CONTENT_TYPE, topic_attributes
 
 def binary_headers(event: Event) -> dict[str, str]:
     """Return the attributes of an event as headers."""
-    attributes = topic_attributes(event.topic_info.source, event.topic_info.type)
+    attributes = topic_attributes(event.source, event.topic_info.type)
     headers = {f"ce-{name}": value for name, value in attributes.items()}
     headers |= {"ce-id": event.message_id, "ce-time": event.timestamp}
     if event.expires_ms is not None:
@@ -22,7 +22,7 @@ def binary_headers(event: Event) -> dict[str, str]:
 
 def structured(event: Event, data: bytes) -> bytes:
     """Return the event in JSON with `data` inside, which is JSON, or bytes that may be anything."""
-    head = topic_attributes(event.topic_info.source, event.topic_info.type) | {
+    head = topic_attributes(event.source, event.topic_info.type) | {
         "id": event.message_id,
         "time": event.timestamp,
         "datacontenttype": event.content_type or DATA_CONTENT_TYPE,

@@ -10,11 +10,10 @@ from typing import Any, Protocol
 
 import orjson
 
-from bridge.message.event import TopicInfo
+from bridge.message.event import TopicInfo, topic_info
 from edgewire.dialects.encodings import likely_encoding
 from edgewire.errors import EdgefleetError
 from edgewire.messages import Topic
-from edgewire.messages.cloudevents import event_source, event_type
 
 _SHOWN = 80
 """Characters of a wrong value that an error repeats."""
@@ -43,11 +42,11 @@ class MessageDecoder(Protocol):
 
     name: str
 
-    def decode_topic(self, topic: str) -> TopicInfo:
-        """Return site, kind, device and channel of a topic. Raises `ContractError` for one of another format."""
+    def decode_topic(self, topic: str) -> tuple[TopicInfo, str]:
+        """Return site, kind and channel of a topic, and its device. Raises `ContractError` for another format's."""
 
-    def decode_message(self, info: TopicInfo, payload: bytes) -> DecodedMessage:
-        """Return what a payload says. Raises `UndecodableMessage`."""
+    def decode_message(self, device_id: str, payload: bytes) -> DecodedMessage:
+        """Return what a payload says on a topic of this device. Raises `UndecodableMessage`."""
 
     def sequence_of(self, topic: str) -> tuple[str, str]:
         """Return the key under which the messages of a topic are numbered, and the name of the device, for people."""
@@ -55,8 +54,8 @@ class MessageDecoder(Protocol):
     def find_sequence(self, payload: bytes) -> tuple[int, int] | None:
         """Return boot and number of a message without decoding it; None where it has none."""
 
-    def sequence_prefix(self, boot: int) -> bytes:
-        """Return what stands, mostly, in a payload before its number and a comma."""
+    def expected(self, boot: int, seq: int) -> bytes:
+        """Return how a message with these numbers says them, mostly; with it no other may be meant."""
 
 
 class NativeDecoder:
@@ -64,12 +63,12 @@ class NativeDecoder:
 
     name = "native"
 
-    def decode_topic(self, topic: str) -> TopicInfo:
+    def decode_topic(self, topic: str) -> tuple[TopicInfo, str]:
         """Return the levels of the topic, and the CloudEvents attributes made of them. Raises `ContractError`."""
-        levels = Topic.parse(topic)
-        return TopicInfo(levels, event_source(levels), event_type(levels), orjson.loads)
+        site, kind, device_id, channel = Topic.parse(topic)
+        return topic_info(site, kind, channel), device_id
 
-    def decode_message(self, info: TopicInfo, payload: bytes) -> DecodedMessage:
+    def decode_message(self, device_id: str, payload: bytes) -> DecodedMessage:
         """Return identity, time and fields. Raises `UndecodableMessage`."""
         try:
             fields = orjson.loads(payload)
@@ -77,7 +76,6 @@ class NativeDecoder:
             raise UndecodableMessage(f"payload is not JSON: {error}{_likely(payload)}") from None
         if type(fields) is not dict:
             raise UndecodableMessage(f"payload is no JSON object: {preview_value(fields)}")
-        device_id = info.topic.device_id
         boot, seq, timestamp = fields.get("boot"), fields.get("seq"), fields.get("timestamp")
         # `type() is`: JSON's true is no number, and isinstance would take it for one.
         if type(boot) is not int or type(seq) is not int or not (0 <= boot < _MAX_COUNT and 0 <= seq < _MAX_COUNT):
@@ -105,9 +103,9 @@ class NativeDecoder:
         match = _SEQUENCE.search(payload)
         return (int(match[1]), int(match[2])) if match else None
 
-    def sequence_prefix(self, boot: int) -> bytes:
+    def expected(self, boot: int, seq: int) -> bytes:
         """Return both keys as our devices write them, without a space."""
-        return b'"boot":%d,"seq":' % boot
+        return b'"boot":%d,"seq":%d,' % (boot, seq)
 
 
 def _likely(payload: bytes) -> str:

@@ -14,7 +14,7 @@ import orjson
 
 from bridge.message.config import NATIVE_FORMAT, OWN_FORMAT, RAW_FORMAT, RAW_KIND, SubscriptionConfig
 from bridge.message.decoders import UndecodableMessage
-from bridge.message.event import TopicInfo
+from bridge.message.event import TopicInfo, topic_info
 from bridge.message.payload_shapes import PayloadShape, mark_payload, read_shape_time, shape_of
 from bridge.message.user_properties import load_properties, reading_place
 from bridge.spool.message import SpooledMessage
@@ -29,9 +29,8 @@ from edgewire.dialects.base import (
     TimeSource,
 )
 from edgewire.dialects.encodings import Encoding, find_encoding
-from edgewire.messages import Channel, Topic
+from edgewire.messages import Channel
 from edgewire.messages.base import to_device_id
-from edgewire.messages.cloudevents import event_source, event_type
 from edgewire.messages.contract import DEVICE_CONTRACT
 
 _CHANNELS: Mapping[MessageRole, Channel] = {
@@ -68,9 +67,9 @@ OnDescribed = Callable[[str, str], None]
 
 
 DecodedEvent = tuple[TopicInfo, str, str, str, bytes | None]
-"""What an event is made of: the topic that it would have in the contract, device id, message id, timestamp, and its
-body, which is None where the payload is delivered as it came. A plain tuple, because one is made for every message.
-"""
+"""What an event is made of: what the topic says that it would have in the contract, device id, message id, timestamp,
+and its body, which is None where the payload is delivered as it came. A plain tuple, because one is made for every
+message."""
 _OriginKey = tuple[str, str, str, str, MessageRole, TimeSource]
 """The device's own name, its sensor, kind, site, role, and where the time is from."""
 
@@ -159,7 +158,8 @@ class ForeignDecoder:
         self._roles = tuple(map(MessageRole, config.roles))
         self._origins: dict[_OriginKey, _Origin] = {}
         self._last_origins: dict[str, tuple[_OriginKey, _Origin]] = {}  # by topic
-        self._infos: dict[tuple[str, str, str, MessageRole], TopicInfo] = {}
+        self._raw_info = self._info(config.site, config.kind or RAW_KIND, MessageRole.READING)
+        self._device_ids: dict[str, str] = {}  # by topic, of bytes that nobody looks into
         # Topic -> id of the message that last described devices there, and the hash of what it said.
         self._described: dict[str, tuple[int, int]] = {}
 
@@ -287,7 +287,7 @@ class ForeignDecoder:
         if steady is None or marked is None:
             return None
         said = self.decode_event(replace(message, payload=marked.payload))
-        if isinstance(said, str) or said[0] is not event[0] or said[3] != event[3] or said[4] is None:
+        if isinstance(said, str) or said[:2] != event[:2] or said[3] != event[3] or said[4] is None:
             return None
         key, origin = self._last_origins[message.topic]
         begin = b'%b%b","boot":%d,"seq":%d' % (origin.head, said[3].encode(), self.spool_boot, message.id)
@@ -388,8 +388,7 @@ class ForeignDecoder:
             source["time"] = time_source.value
         if sensor:
             source["sensor"] = sensor
-        info = self._info(site, kind, name or "unnamed", role)
-        device_id, dumped = info.topic.device_id, orjson.dumps(source)
+        info, device_id, dumped = self._info(site, kind, role), to_device_id(name or "unnamed"), orjson.dumps(source)
         head = b'{"device_id":%b,"timestamp":"' % orjson.dumps(device_id)
         if len(self._origins) >= _KNOWN_INFOS:
             self._origins.clear()
@@ -399,25 +398,20 @@ class ForeignDecoder:
     def _raw(self, message: SpooledMessage) -> DecodedEvent | str:
         if message.retain and self.config.retained == "drop":
             return f"{RAW_FORMAT}: retained, the last known state and no new message"
-        info = self._info(self.config.site, self.config.kind or RAW_KIND, message.topic, MessageRole.READING)
-        device_id = info.topic.device_id
+        device_id = self._device_ids.get(message.topic)
+        if device_id is None:
+            if len(self._device_ids) >= _KNOWN_INFOS:
+                self._device_ids.clear()
+            device_id = self._device_ids[message.topic] = to_device_id(message.topic)
         message_id = f"{device_id}:{self.spool_boot}:{message.id}"
-        return info, device_id, message_id, iso_ms(message.received_ms), None
+        return self._raw_info, device_id, message_id, iso_ms(message.received_ms), None
 
-    def _info(self, site: str, kind: str, name: str, role: MessageRole) -> TopicInfo:
-        """Return the topic that a device of the contract would have; made once."""
-        key = site, kind, name, role
-        info = self._infos.get(key)
-        if info is None:
-            if len(self._infos) >= _KNOWN_INFOS:
-                self._infos.clear()
-            # Of a device, what happened is a reading too: the contract has no other messages of this kind.
-            channel = Channel.TELEMETRY if role is _EVENT and kind == DEVICE_CONTRACT.kind else _CHANNELS[role]
-            topic = Topic(to_device_id(site), kind, to_device_id(name), channel)
-            content_type = _OCTETS if self._decoder is None else None
-            info = TopicInfo(topic, event_source(topic), event_type(topic), orjson.loads, content_type, is_foreign=True)
-            self._infos[key] = info
-        return info
+    def _info(self, site: str, kind: str, role: MessageRole) -> TopicInfo:
+        """Return what the topics say that devices of the contract would have."""
+        # Of a device, what happened is a reading too: the contract has no other messages of this kind.
+        channel = Channel.TELEMETRY if role is _EVENT and kind == DEVICE_CONTRACT.kind else _CHANNELS[role]
+        content_type = _OCTETS if self._decoder is None else None
+        return topic_info(to_device_id(site), kind, channel, content_type, is_foreign=True)
 
 
 def foreign_decoders(subscriptions: Iterable[SubscriptionConfig]) -> list[ForeignDecoder]:

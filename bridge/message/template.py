@@ -25,9 +25,9 @@ from edgewire.redact import MASK
 
 _BUILTIN_FIELDS: Mapping[str, Callable[[Event], str]] = {
     "device_id": lambda event: event.device_id,
-    "site": lambda event: event.topic_info.topic.site,
-    "kind": lambda event: event.topic_info.topic.kind,
-    "channel": lambda event: event.topic_info.topic.channel.value,
+    "site": lambda event: event.topic_info.site,
+    "kind": lambda event: event.topic_info.kind,
+    "channel": lambda event: event.topic_info.channel.value,
     "topic": lambda event: event.message.topic,
     "message_id": lambda event: event.message_id,
     "timestamp": lambda event: event.timestamp,
@@ -35,9 +35,9 @@ _BUILTIN_FIELDS: Mapping[str, Callable[[Event], str]] = {
 """The fields that every message has."""
 
 _STATIC_FIELDS: Mapping[str, Callable[[TopicInfo], str]] = {
-    "site": lambda info: info.topic.site,
-    "kind": lambda info: info.topic.kind,
-    "channel": lambda info: info.topic.channel.value,
+    "site": lambda info: info.site,
+    "kind": lambda info: info.kind,
+    "channel": lambda info: info.channel.value,
 }
 """Those of them that are the same for all devices of a site, kind and channel."""
 

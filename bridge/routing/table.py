@@ -36,7 +36,7 @@ OnInvalid = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class _TopicRoutes:
-    """Holds a topic with the rows whose filter it matches."""
+    """Holds what topics say, with the rows whose filter they match. Topics that differ in the device alone share it."""
 
     info: TopicInfo
     candidates: tuple[Route, ...]
@@ -67,9 +67,13 @@ class RouteTable:
         self._decode_message = decoder.decode_message
         self.on_invalid: OnInvalid | None = None
         self._routes = tuple(_route(row) for row in routes or contract_routes())
+        # For a device the garbage collector gets nothing to look at here: texts, and what many devices share.
         self._topics: dict[str, _TopicRoutes | ForeignDecoder | str | _DropAll] = {}
+        self._device_ids: dict[str, str] = {}  # of the topics of the message contract
+        self._shared_routes: dict[_TopicRoutes, _TopicRoutes] = {}
+        self._shared_candidates: dict[tuple[Route, ...], tuple[Route, ...]] = {}
         self._foreign = foreign_decoders(subscriptions)
-        self._foreign_routes: dict[tuple[str, TopicInfo], tuple[Route, ...]] = {}
+        self._foreign_routes: dict[tuple[str, ...], tuple[Route, ...]] = {}
         self._encodings = [
             (one.plain_filter, find_encoding(one.encoding)) for one in subscriptions if one.format == NATIVE_FORMAT
         ]
@@ -132,7 +136,9 @@ class RouteTable:
         try:
             if known.encoding is not None:
                 body = known.encoding.to_json(message.payload)
-            device_id, message_id, timestamp, fields = self._decode_message(info, body or message.payload)
+            device_id, message_id, timestamp, fields = self._decode_message(
+                self._device_ids[message.topic], body or message.payload
+            )
         except (UndecodableMessage, DialectError) as error:
             return Unroutable(message, str(error))
         if body is not None and self._counters is not None and message.id > self._counted:
@@ -146,7 +152,7 @@ class RouteTable:
                 if message.properties is not None:
                     event.expires_ms = expires_ms(message.properties, message.received_ms)
                 return self._apply_rules(event, fields) if route.has_rules else event
-        return Unroutable(message, _mismatch(str(known.info.topic), known.candidates, fields))
+        return Unroutable(message, _mismatch(str(info.topic_of(device_id)), known.candidates, fields))
 
     def _resolve_foreign(self, message: SpooledMessage, decoder: ForeignDecoder) -> RoutedEvent | Unroutable | Dropped:
         """Return a message of another format with its route, or why it goes nowhere."""
@@ -157,15 +163,17 @@ class RouteTable:
         if isinstance(found, str):
             return Dropped(message, found)
         info, device_id, message_id, timestamp, body = found
-        candidates = self._foreign_routes.get((message.topic, info))
+        key = message.topic, device_id, info.source_prefix, info.channel.value
+        candidates = self._foreign_routes.get(key)
         if candidates is None:
             if len(self._foreign_routes) >= KNOWN_TOPICS:
                 self._foreign_routes.clear()
             # A route may name the topic on which it came, or that of the contract which it would have had.
-            candidates = self._routes_of(message.topic) or self._routes_of(str(info.topic))
-            self._foreign_routes[message.topic, info] = candidates
+            candidates = self._routes_of(message.topic) or self._routes_of(str(info.topic_of(device_id)))
+            self._foreign_routes[key] = candidates
         if not candidates:
-            return Unroutable(message, f"no route for topic '{message.topic}', nor for '{info.topic}' as it was read")
+            read_as = info.topic_of(device_id)
+            return Unroutable(message, f"no route for topic '{message.topic}', nor for '{read_as}' as it was read")
         event = RoutedEvent(message, info, device_id, message_id, timestamp, candidates[0])
         event.decoded_body = body
         if body is None:
@@ -179,7 +187,10 @@ class RouteTable:
         return Unroutable(message, _mismatch(message.topic, candidates, event.fields))
 
     def _routes_of(self, topic: str) -> tuple[Route, ...]:
-        return tuple(route for route in self._routes if filter_matches(route.filter, topic))
+        found = tuple(route for route in self._routes if filter_matches(route.filter, topic))
+        if len(self._shared_candidates) >= KNOWN_TOPICS:
+            self._shared_candidates.clear()
+        return self._shared_candidates.setdefault(found, found)
 
     def _apply_rules(self, event: RoutedEvent, fields: dict[str, Any]) -> RoutedEvent | Unroutable | Dropped:
         """Return what the rules of its route make of a message."""
@@ -190,7 +201,7 @@ class RouteTable:
             return Dropped(event.message, f"route '{route.filter}': sample {route.sampler}")
         if route.reads_payload:
             event.decoded = fields
-        if route.validator and (error := route.validator.error(event.topic_info.topic.kind, fields)):
+        if route.validator and (error := route.validator.error(event.topic_info.kind, fields)):
             self._count_invalid(event, route.validator.level)
             if route.validator.level == "reject":
                 return Unroutable(event.message, f"schema: {error}", frozenset(route.targets))
@@ -204,7 +215,8 @@ class RouteTable:
 
     def _cache_topic(self, topic: str) -> _TopicRoutes | ForeignDecoder | str | _DropAll:
         if len(self._topics) >= KNOWN_TOPICS:
-            self._topics.clear()
+            for kept in (self._topics, self._device_ids, self._shared_routes):
+                kept.clear()
         self._topics[topic] = known = self._examine_topic(topic)
         return known
 
@@ -217,16 +229,18 @@ class RouteTable:
             if filter_matches(decoder.config.plain_filter, text):
                 return decoder
         try:
-            info = self._decode_topic(text)
+            info, device_id = self._decode_topic(text)
         except ContractError as error:
             return str(error)
         if not candidates:
             return f"no route for topic '{text}'"
-        return _TopicRoutes(info, candidates, self._encoding_of(text, info))
+        self._device_ids[text] = device_id
+        routes = _TopicRoutes(info, candidates, self._encoding_of(text, info))
+        return self._shared_routes.setdefault(routes, routes)
 
     def _encoding_of(self, topic: str, info: TopicInfo) -> Encoding | None:
         """Return the encoding of the payloads of a topic: that of the first subscription which brings them."""
-        if info.topic.channel not in (Channel.TELEMETRY, Channel.EVENT):
+        if info.channel not in (Channel.TELEMETRY, Channel.EVENT):
             return None
         return next((encoding for one, encoding in self._encodings if filter_matches(one, topic)), None)
 

@@ -294,8 +294,8 @@ def _native() -> Run:
         NATIVE.find_sequence(payload)
         NATIVE.sequence_of(topic.decode(errors="replace"))
         try:
-            info = NATIVE.decode_topic(topic.decode(errors="replace"))
-            device_id, message_id, *_ = NATIVE.decode_message(info, payload)
+            _, device_id = NATIVE.decode_topic(topic.decode(errors="replace"))
+            device_id, message_id, *_ = NATIVE.decode_message(device_id, payload)
         except (ContractError, UndecodableMessage):
             return
         assert message_id.startswith(f"{device_id}:")

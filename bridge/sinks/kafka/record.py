@@ -16,7 +16,7 @@ from edgewire.messages.cloudevents import KafkaHeaders, topic_headers
 BY_KEY = -1
 """The partition where the key decides, as librdkafka has it."""
 
-_KNOWN_TOPICS = 100_000
+_KNOWN_INFOS = 10_000
 _JSON = ValueConfig()
 _MEDIA_TYPES = {"avro": b"application/avro", "protobuf": b"application/protobuf"}
 
@@ -36,7 +36,7 @@ def target_of(event: RoutedEvent) -> KafkaTarget | None:
 
 
 class RecordBuilder:
-    """Makes records; remembers the headers that all messages of a topic have."""
+    """Makes records; remembers the headers that all messages of a site, kind and channel have."""
 
     def __init__(self, value: ValueConfig = _JSON) -> None:
         """Take how values are written where a route does not say it."""
@@ -57,10 +57,16 @@ class RecordBuilder:
         info = event.topic_info
         prefix = self._prefixes.get(info)
         if prefix is None:
-            if len(self._prefixes) >= _KNOWN_TOPICS:
+            if len(self._prefixes) >= _KNOWN_INFOS:
                 self._prefixes.clear()
-            prefix = self._prefixes[info] = topic_headers(info.source, info.type)
-        headers = [*prefix, ("ce_id", event.message_id.encode()), ("ce_time", event.timestamp.encode())]
+            shared = topic_headers(info.source_prefix, info.type)
+            prefix = self._prefixes[info] = [header for header in shared if header[0] != "ce_source"]
+        headers = [
+            *prefix,
+            ("ce_source", event.source.encode()),
+            ("ce_id", event.message_id.encode()),
+            ("ce_time", event.timestamp.encode()),
+        ]
         message = event.message
         if message.qos == 0:
             headers.append(("mqtt_qos", b"0"))

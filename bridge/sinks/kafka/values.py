@@ -102,7 +102,7 @@ class ValueWriter:
             return event.body
         if event.is_raw:
             return Rejected(f"bytes that nobody has looked into have no schema: write value: json for '{topic}'")
-        info = event.topic_info.topic
+        info = event.topic_info
         message = message_of(event)
         key = _Key(topic, info.kind, "" if message is None else message.model.__name__, id(config))
         known: _Known | _Refused | Retry | Rejected | None = self._known.get(key)
@@ -175,7 +175,7 @@ class ValueWriter:
 
 def message_of(event: RoutedEvent) -> MessageType | None:
     """Return the type of the contract that a message is of; None for a kind, or an event, that it does not know."""
-    info = event.topic_info.topic
+    info = event.topic_info
     contract = ACCEPTED.get(info.kind)
     for message in () if contract is None else contract.messages:
         if message.channel is info.channel:

@@ -16,9 +16,10 @@ TOPIC = "edge/site/bme280/a/telemetry"
 
 
 def test_the_native_decoder_reads_topic_and_payload() -> None:
-    info = NATIVE.decode_topic(TOPIC)
-    assert (info.topic.site, info.topic.kind, info.topic.device_id) == ("site", "bme280", "a")
-    decoded = NATIVE.decode_message(info, payload("a", 7, extra=1))
+    info, device_id = NATIVE.decode_topic(TOPIC)
+    assert (info.site, info.kind, info.channel, device_id) == ("site", "bme280", "telemetry", "a")
+    assert str(info.topic_of(device_id)) == TOPIC
+    decoded = NATIVE.decode_message(device_id, payload("a", 7, extra=1))
     assert decoded[:3] == ("a", "a:1:7", "2026-03-01T12:00:00.000Z")
     assert decoded[3]["extra"] == 1
     assert info.decode_fields(payload("a", 7, extra=1)) == decoded[3]
@@ -28,7 +29,7 @@ def test_what_is_of_another_format_is_refused_with_the_reason() -> None:
     with pytest.raises(ContractError, match="is not of the form"):
         NATIVE.decode_topic("tele/plug/SENSOR")
     with pytest.raises(UndecodableMessage, match="payload is not JSON"):
-        NATIVE.decode_message(NATIVE.decode_topic(TOPIC), b"{")
+        NATIVE.decode_message("a", b"{")
 
 
 def test_the_table_of_decoders_has_each_by_its_name() -> None:
@@ -43,8 +44,8 @@ class Upside:
     def decode_topic(self, topic: str):  # type: ignore[no-untyped-def]
         return NATIVE.decode_topic(topic.replace("other/", "edge/"))
 
-    def decode_message(self, info, payload: bytes) -> DecodedMessage:  # type: ignore[no-untyped-def]
-        return NATIVE.decode_message(info, payload[::-1])
+    def decode_message(self, device_id: str, payload: bytes) -> DecodedMessage:
+        return NATIVE.decode_message(device_id, payload[::-1])
 
     def sequence_of(self, topic: str) -> tuple[str, str]:
         return topic, topic.split("/")[3]
@@ -53,7 +54,7 @@ class Upside:
         fields = orjson.loads(payload[::-1])
         return fields["boot"], fields["seq"]
 
-    def sequence_prefix(self, boot: int) -> bytes:
+    def expected(self, boot: int, seq: int) -> bytes:
         return b"\0"
 
 

@@ -58,7 +58,7 @@ def event_of(found: object) -> RoutedEvent:
 
 def test_a_reading_of_a_tasmota_goes_where_one_of_ours_would() -> None:
     found = event_of(table(filter="tele/#", decode="tasmota").resolve(message("tele/cellar/SENSOR")))
-    assert str(found.topic_info.topic) == "edge/default/bme280/cellar/telemetry"
+    assert str(found.topic_info.topic_of(found.device_id)) == "edge/default/bme280/cellar/telemetry"
     assert found.message_id == "cellar:825667200:7"
     fields = orjson.loads(found.body)
     assert fields == found.fields
@@ -70,7 +70,7 @@ def test_a_reading_of_a_tasmota_goes_where_one_of_ours_would() -> None:
 
 def test_what_the_contract_has_no_kind_for_is_a_device() -> None:
     found = event_of(table(filter="tele/#", decode="tasmota", site="home").resolve(message("tele/plug/SENSOR", PLUG)))
-    assert str(found.topic_info.topic) == "edge/home/device/plug/telemetry"
+    assert str(found.topic_info.topic_of(found.device_id)) == "edge/home/device/plug/telemetry"
     assert orjson.loads(found.body) | {"source": None} == {
         "device_id": "plug", "timestamp": "2024-03-09T06:40:00.000Z", "boot": 825667200, "seq": 7,
         "energy_wh": 1500.0, "power_w": 20, "voltage_v": 231, "source": None,
@@ -151,7 +151,7 @@ def test_templates_validation_and_match_see_the_decoded_values() -> None:
 def test_a_format_of_ones_own_is_read_with_its_own_identity() -> None:
     payload = b'{"t":59,"rh":61.5,"p":1002.4,"ts":1709966400123,"fw":"1.4.2","meta":{"n":3,"b":9},"new":[1]}'
     found = event_of(table(filter="plant/#", decode=OWN).resolve(message("plant/north/l4/dev-1/state", payload)))
-    assert str(found.topic_info.topic) == "edge/north/bme280/dev-1/telemetry"
+    assert str(found.topic_info.topic_of(found.device_id)) == "edge/north/bme280/dev-1/telemetry"
     assert found.message_id == "dev-1:9:3"
     assert orjson.loads(found.body) == {
         "device_id": "dev-1", "timestamp": "2024-03-09T06:40:00.123Z", "boot": 9, "seq": 3, "line": "l4",

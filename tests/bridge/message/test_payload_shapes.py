@@ -92,7 +92,7 @@ def agree(decode: Any, topic: str, payloads: list[bytes], earlier: Sequence[tupl
     for number, payload in enumerate(payloads, 1):
         ours, theirs = outcome(shaped, number, topic, payload), outcome(plain, number, topic, payload)
         if isinstance(theirs, tuple):
-            ours, theirs = ((str(one[0].topic), *one[1:]) for one in (ours, theirs))
+            ours, theirs = ((str(one[0].topic_of(one[1])), *one[1:]) for one in (ours, theirs))
         assert ours == theirs, payload
 
 

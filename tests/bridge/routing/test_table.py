@@ -42,7 +42,7 @@ def test_without_routes_the_table_is_that_of_the_contract(
     assert RecordBuilder().build_record(found)[:2] == (topic, "dev-1")
     assert found.message_id == "dev-1:1:7"
     assert found.timestamp == "2026-03-01T12:00:00.000Z"
-    assert (found.topic_info.type, found.topic_info.source) == (f"edge.{kind}.{channel}", f"/edge/site/{kind}/dev-1")
+    assert (found.topic_info.type, found.source) == (f"edge.{kind}.{channel}", f"/edge/site/{kind}/dev-1")
 
 
 @pytest.mark.parametrize(
