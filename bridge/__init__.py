@@ -9,5 +9,6 @@ In the order that data flows:
 `loss_detection` finds what was lost before it reached us.
 `service` puts the parts together and `control` stops, reloads and drains them; `config` is the file with its keys;
 `admin` and `metrics` tell how it is, `operator` lets people change it, `tracing` exports spans, `check` tries a
-configuration out, and `failpoints` are where tests let it die. Only `service` imports from all of them.
+configuration out, `memory_watch` ends the bridge where it gets no more memory, and `failpoints` are where tests let it
+die. Only `service` imports from all of them.
 """

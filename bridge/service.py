@@ -23,6 +23,7 @@ from bridge.delivery.runners import SinkRunners
 from bridge.loss_detection.broker_stats import BrokerStatsMonitor
 from bridge.loss_detection.report import LossReport
 from bridge.loss_detection.sequence_gaps import SequenceMonitor
+from bridge.memory_watch import memory_watched
 from bridge.metrics import BridgeMetrics
 from bridge.routing.descriptions import DeviceDescriptions
 from bridge.routing.table import RouteTable
@@ -56,7 +57,8 @@ async def run_bridge(
 
     Raises `ConfigError` for what only a person can put right, `SpoolError` when messages can no longer be kept safe,
     `TakenOver` when another client has the session, `ServiceUnavailable` where the admin port is taken, `NotDrained`
-    when it was to be drained and something is left. Brokers and sinks that cannot be reached are waited for.
+    when it was to be drained and something is left, `OutOfMemory`. Brokers and sinks that cannot be reached are waited
+    for.
     """
     failpoints.announce()
     clock = clock or failpoints.clock_of(SystemClock())
@@ -123,6 +125,10 @@ class Bridge:
 
     async def run(self, stop: asyncio.Event, signals: ControlSignals | None = None) -> None:
         """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
+        with memory_watched() as no_memory:
+            await self._run(stop, signals, no_memory)
+
+    async def _run(self, stop: asyncio.Event, signals: ControlSignals | None, no_memory: asyncio.Future[None]) -> None:
         self._signals = signals = signals or ControlSignals(stop)
         receiving = asyncio.create_task(self._receive(), name="source")
         self._runners.start(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
@@ -133,7 +139,13 @@ class Bridge:
             asyncio.create_task(self._sequence_monitor.watch_sequences(), name="sequence gaps"),
             asyncio.create_task(self._publisher.run_publisher(), name="dead letters"),
         ]
-        parts: list[asyncio.Future[Any]] = [self._spool.failure, self._runners.failure, receiving, *beside[1:]]
+        parts: list[asyncio.Future[Any]] = [
+            no_memory,
+            self._spool.failure,
+            self._runners.failure,
+            receiving,
+            *beside[1:],
+        ]
         try:
             await self.admin.start()
             self.started.set()
@@ -184,6 +196,8 @@ class Bridge:
     def readiness(self) -> Readiness:
         """Say whether messages are received and kept safe, what waits, and what else an operator should know."""
         reasons = [self._source.last_error] if self._source.last_error else []
+        if self._ending.is_set():
+            reasons.append("the bridge is ending")
         if self._draining:
             reasons.append("the bridge is being drained: it takes no new messages")
         if self._spool.full:

@@ -44,6 +44,9 @@ class SinkConnection:
             retry = Retry(cause="not_connected", reason=str(error))
             if self._connected.is_set():  # else `run` has closed the sink and it is this that we see
                 self._broken.set()
+        except MemoryError:
+            # It ends the bridge, as everywhere; to tell of it here would take more.
+            raise
         except Exception as error:
             # A fault of the program. The batch is not lost and the other sinks go on.
             self._log.exception("the sink failed", lane=queue_key)

@@ -79,6 +79,9 @@ def main() -> None:
         sentence = _shadowed()
         typer.echo(f"edgefleet: {sentence}" if sentence else _traceback(), err=True)
         sys.exit(1)
+    except MemoryError:
+        typer.echo("edgefleet: there is no more memory: give it more, or less to do at once", err=True)
+        sys.exit(1)
     except Exception:
         typer.echo(_traceback(), err=True)
         sys.exit(1)

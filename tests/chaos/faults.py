@@ -23,6 +23,7 @@ from tests.chaos.inject_process import (
     clock_moves,
     descriptors_run_out,
     files_fail,
+    memory_ends,
     names_fail,
     read_only,
     spool_fails,
@@ -148,6 +149,11 @@ FAULTS: Sequence[Fault] = (
         text="the bridge may open no more files while its connections are cut",
         inject=descriptors_run_out,
         files=True,
+    ),
+    Fault(
+        name="no-memory",
+        text="the bridge gets no more memory while its connections are cut",
+        inject=memory_ends,
     ),
     Fault(
         name="names-fail",

@@ -2,17 +2,22 @@
 
 import errno
 import resource
+import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 
 from tests.chaos.bridge import START_S
 from tests.chaos.inject_bridge import ends_with
 from tests.chaos.preload import Calls, Preload
+from tests.chaos.proxy_front import Act, Script
 from tests.chaos.run import FILES, Injection, Run
 
+_ABORTED = (127, 128 + signal.SIGABRT)
+"""Exit codes of a process that the C library, or librdkafka, ends for want of memory, with a line of their own."""
 _MOST_LINES = 400
 """That the log of the bridge may grow by while something is missing for some seconds."""
 
@@ -105,6 +110,35 @@ def descriptors_run_out(run: Run) -> None:
     told = run.bridge.words().splitlines()[before:]
     assert any("open files" in line for line in told), f"does not say that it may open no more files: {told[-10:]}"
     assert len(told) < _MOST_LINES, f"wrote {len(told)} lines meanwhile, such as {told[-1]}"
+
+
+def memory_ends(run: Run) -> None:
+    """The bridge gets no more memory: it goes on, or ends and says why, and goes on when it is started again."""
+    run.pause(0.3, 1.0)
+    process = psutil.Process(run.bridge.pid)
+    before = resource.prlimit(process.pid, resource.RLIMIT_AS)
+    room = run.rng.choice((0, 1, 4, 16)) << 20
+    run.services.front.script = Script(act=Act.REFUSE)  # so that more and more has to be kept
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (process.memory_info().vms + room, before[1]))
+    run.injected += 1
+    for _ in range(4):
+        for proxy in run.services.proxies.values():
+            run.services.background.do(proxy.reset)
+        run.pause(0.3, 1.0)
+    run.services.front.script = None
+    if run.bridge.running:
+        with suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_AS, before)
+    # One that ends says at once that it is no longer ready.
+    deadline = time.monotonic() + START_S
+    while run.bridge.running and not run.bridge.ready:
+        assert time.monotonic() < deadline, f"neither goes on nor ends:\n{run.bridge.last_words()}"
+        time.sleep(0.05)
+    if not run.bridge.running:
+        code = run.bridge.wait_end(0)
+        said = code == 1 and "no more memory" in run.bridge.last_words()
+        assert said or code in _ABORTED, f"exit code {code} for want of memory:\n{run.bridge.last_words()}"
+        run.bridge.start()
 
 
 def preload_of(run: Run) -> Preload:

@@ -84,6 +84,16 @@ def classify_error(error: KafkaError, topic: str) -> Retry | Rejected | ErrorCla
     return Retry(cause=error.name().lower().lstrip("_"), reason=reason, needs_operator=code in _NEEDS_OPERATOR)
 
 
+def refusal_of(error: KafkaError) -> ConfigError | ServiceUnavailable:
+    """Return what to raise where librdkafka makes no client: for its properties, or for want of memory or threads."""
+    # Of the last of its threads librdkafka tells no code.
+    if error.code() == KafkaError._CRIT_SYS_RESOURCE or "thread" in error.str():
+        return ServiceUnavailable(
+            f"this machine has no memory or no thread for Kafka's client: {error.str()}; give the bridge more"
+        )
+    return ConfigError(f"kafka.properties: {error.str()}")
+
+
 def connection_properties(config: KafkaSinkConfig, client_id: str) -> dict[str, Any]:
     """Return the properties by which a client reaches the cluster."""
     return {"client.id": client_id, **config.properties, "bootstrap.servers": config.bootstrap_servers}
@@ -124,7 +134,7 @@ class _Cluster:
         try:
             self._admin = AdminClient(properties)
         except KafkaException as error:
-            raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
+            raise refusal_of(error.args[0]) from None
 
     def metadata(self, topic: str | None = None) -> ClusterMetadata:
         """Ask for its topics. Raises `ServiceUnavailable` that says why, where the cluster has said it."""

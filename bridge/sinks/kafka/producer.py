@@ -16,8 +16,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.sinks.base import NotConnected
+from bridge.sinks.kafka.admin import refusal_of
 from edgewire import logs
-from edgewire.errors import ConfigError
 from edgewire.kafka import PARTITIONER
 
 _POLL_BUSY_S = 0.003
@@ -66,9 +66,15 @@ class KafkaProducers:
         self._reports: set[BatchReport] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._open = False
+        self._failure: str | None = None
 
     def open(self) -> None:
-        """Get ready; nothing is sent. Raises `ConfigError` for properties that librdkafka does not take."""
+        """Get ready; nothing is sent.
+
+        Raises `ConfigError` for properties that librdkafka does not take, `ServiceUnavailable` where this machine has
+        no memory or no thread for it.
+        """
+        self._failure = None
         self._pipelined = self._make(gapless=True)
         self._open = True
         self._poll()
@@ -98,6 +104,11 @@ class KafkaProducers:
         with suppress(KafkaException):
             producer.purge(blocking=False)
 
+    def fail(self, reason: str) -> None:
+        """Let every write, those under way too, raise `NotConnected`, until they are closed and opened again."""
+        self._failure = reason
+        self._end_reports(reason)
+
     async def wait_for(self, report: BatchReport) -> None:
         """Return when the fate of every message is known. Raises `NotConnected` when they are closed meanwhile."""
         if not report.waiting:
@@ -114,9 +125,7 @@ class KafkaProducers:
         self._open = False
         if self._timer:
             self._timer.cancel()
-        for report in self._reports:
-            if not report.complete.done():
-                report.complete.set_exception(NotConnected("the Kafka producer was closed"))
+        self._end_reports("the Kafka producer was closed")
         producers, self._pipelined, self._sequential, self._broken = self._all(), None, None, []
         for producer in producers:
             with suppress(KafkaException):  # a fatal error comes out of whatever is called first
@@ -126,6 +135,13 @@ class KafkaProducers:
     def _require_open(self) -> None:
         if not self._open:
             raise NotConnected("the Kafka producer is closed")
+        if self._failure is not None:
+            raise NotConnected(self._failure)
+
+    def _end_reports(self, reason: str) -> None:
+        for report in self._reports:
+            if not report.complete.done():
+                report.complete.set_exception(NotConnected(reason))
 
     def _all(self) -> list[Producer]:
         return [*(one for one in (self._pipelined, self._sequential) if one is not None), *self._broken]
@@ -151,7 +167,7 @@ class KafkaProducers:
         try:
             return Producer({**self._properties, "enable.gapless.guarantee": gapless})
         except KafkaException as error:
-            raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
+            raise refusal_of(error.args[0]) from None
 
 
 class _Forward(logging.Handler):

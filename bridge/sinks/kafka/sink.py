@@ -266,6 +266,9 @@ class KafkaSink:
         if self.last_error is None:
             log.warning("Kafka is in trouble, trying again", fault=error.str())
         self.last_error = f"Kafka: {error.str()}"
+        if error.code() == KafkaError._CRIT_SYS_RESOURCE:
+            # Without the thread that it could not make, librdkafka has no connection and never tries again.
+            self._producers.fail(f"Kafka's client lacks memory or a thread: {error.str()}")
 
 
 def _shown(name: str, value: str | bytes | None, target: KafkaTarget | None) -> str | None:

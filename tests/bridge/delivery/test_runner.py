@@ -537,6 +537,20 @@ async def test_a_fault_of_the_program_costs_no_message(tmp_path: Path) -> None:
     assert in_order(sink.got)
 
 
+async def test_want_of_memory_ends_the_runner(tmp_path: Path) -> None:
+    def exhausted(_: str, batch: Sequence[RoutedEvent]) -> Failures:
+        raise MemoryError
+
+    stage = Stage(tmp_path, MemorySink(exhausted))
+    with structlog.testing.capture_logs() as logged:
+        running = asyncio.create_task(stage.runner.run_sink(finish_s=5))
+        stage.receive(*messages(10))
+        with pytest.raises(MemoryError):
+            await asyncio.wait_for(running, 30)
+    await stage.spool.close()
+    assert not [line for line in logged if line.get("exc_info")]
+
+
 async def test_a_configuration_that_cannot_work_ends_the_runner(tmp_path: Path) -> None:
     class Wrong(MemorySink):
         async def connect(self) -> None:

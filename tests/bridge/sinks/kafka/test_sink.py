@@ -19,7 +19,7 @@ from bridge.routing.config import RouteConfig
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import NotConnected, Rejected, Retry, Scope
-from bridge.sinks.kafka.admin import ErrorClass, classify_error
+from bridge.sinks.kafka.admin import ErrorClass, classify_error, refusal_of
 from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
 from bridge.sinks.kafka.sink import KafkaSink
 from edgefleet.provision.authority import Authority
@@ -94,6 +94,49 @@ async def test_closing_ends_what_was_being_written(cluster: str) -> None:
     await tried.close()
     with pytest.raises(NotConnected):
         await writing
+
+
+async def test_a_client_that_lacks_a_thread_is_closed_and_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Producer] = []
+    tell: list[Callable[[KafkaError], None]] = []
+
+    def make(properties: dict[str, Any]) -> Producer:
+        tell.append(properties["error_cb"])
+        made.append(Producer(properties))
+        return made[-1]
+
+    monkeypatch.setattr("bridge.sinks.kafka.producer.Producer", make)
+    monkeypatch.setattr("bridge.sinks.kafka.sink.create_missing_topics", lambda *_: None)
+    tried = sink("127.0.0.1:1")
+    await tried.connect()
+    writing = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
+    await eventually(lambda: len(made[0]) == 1)
+    tell[0](KafkaError(KafkaError._CRIT_SYS_RESOURCE, "Unable to create broker thread"))
+    with pytest.raises(NotConnected, match="lacks memory or a thread: Unable to create broker thread"):
+        await writing
+    with pytest.raises(NotConnected, match="lacks memory"):
+        await tried.write(TOPIC, [routed(1, table=TABLE)])
+    await tried.close()
+    await tried.connect()
+    again = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
+    await eventually(lambda: len(made[1]) == 1)
+    await tried.close()
+    with pytest.raises(NotConnected, match="was closed"):
+        await again
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "kind"),
+    [
+        (KafkaError._CRIT_SYS_RESOURCE, "Failed to create thread: Cannot allocate memory", ServiceUnavailable),
+        (KafkaError.NO_ERROR, "Failed to create background thread: Cannot allocate memory", ServiceUnavailable),
+        (KafkaError._INVALID_ARG, "No such configuration property", ConfigError),
+    ],
+)
+def test_want_of_memory_is_no_matter_of_configuration(code: int, said: str, kind: type[Exception]) -> None:
+    refusal = refusal_of(KafkaError(code, said))
+    assert type(refusal) is kind
+    assert said in str(refusal)
 
 
 async def test_a_cluster_that_is_not_there_is_for_later() -> None:
