@@ -140,7 +140,7 @@ def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
                 gateway = _gateway(first, scenario, len(gateways))
                 gateways.append(gateway)
             # The parts of a device are beside each other.
-            devices += [(_device(scenario, group, position, numbers, gateway), group) for group in entry]
+            devices += [(make_device(scenario, group, position, numbers, gateway), group) for group in entry]
         strange = set(first.hardware).difference(device.whole_id for device, _ in devices[begin:])
         if strange:
             raise ConfigError(f"scenario: hardware: '{min(strange)}' is not the id of a device of its group")
@@ -226,14 +226,20 @@ def _gateway(group: DeviceGroup, scenario: Scenario, before: int) -> Gateway:
     return Gateway(gateway_id, site, _key(gateway_id))
 
 
-def _device(
+def site_of(scenario: Scenario, group: DeviceGroup, ordinal: int) -> str:
+    """Return the site of a device of which no field and no gateway says another."""
+    return group.site or scenario.sites[ordinal % len(scenario.sites)].name
+
+
+def make_device(
     scenario: Scenario, group: DeviceGroup, position: int, numbers: IdNumbers, gateway: Gateway | None
 ) -> Device:
+    """Return the device, or part of one, at a position of its group, behind a gateway where there is one."""
     number = numbers.number(group, position)
     device_id = group.ids[position] if group.ids else group.device_id(number)
     ordinal = numbers.ordinal(group, position)
     fields = group.fields_of(position) if group.fields else _NO_FIELDS
-    site = fields.get(SITE) or group.site or scenario.sites[ordinal % len(scenario.sites)].name
+    site = fields.get(SITE) or site_of(scenario, group, ordinal)
     client_id = group.client_ids[position] if group.client_ids else device_id
     if gateway is not None:
         client_id, site = gateway.gateway_id, gateway.site

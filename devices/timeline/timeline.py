@@ -19,18 +19,10 @@ from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.rare_day_labels import assign_rare_days
 from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.device_group import DeviceGroup
-from devices.scenario.devices import (
-    Device,
-    Shard,
-    all_devices,
-    devices_of_shard,
-    emulated,
-    kinds_by_id,
-    vehicle_sites,
-    vehicle_uses,
-)
+from devices.scenario.devices import Device, Shard, kinds_by_id
 from devices.scenario.kind_places import find_neighbours
 from devices.scenario.scenario import Scenario
+from devices.scenario.shard_devices import ShardDevices
 from devices.sensors.base import boot_number
 from devices.sensors.columns import Columns, DictionaryColumn
 from devices.sensors.fields import numeric_fields
@@ -78,20 +70,19 @@ class Timeline:
         self.start_ms = start_ms
         self.boot: int = boot_number(start_ms)
         """The boot of all devices, until one reboots."""
-        # What is hardware by now still has its vehicle, and its faults' entries.
-        everyone = all_devices(scenario)
+        shard = shard or Shard()
+        found = ShardDevices(scenario, shard)
         self._baseline = World.build(
             scenario.seed,
             scenario.sites,
-            vehicle_sites(everyone),
+            found.vehicle_sites,
             everywhere=scenario.vehicles,
             version=scenario.world,
-            uses=vehicle_uses(everyone),
+            uses=found.vehicle_uses,
         )
-        bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
+        bursts = Bursts(scenario, self._baseline, [device for device, _ in found.everyone] if scenario.faults else [])
         self.world = bursts.world
-        shard = shard or Shard()
-        mine, self.connection_numbers = devices_of_shard(emulated(everyone), shard)
+        mine, self.connection_numbers = found.mine, found.connection_numbers
         """Of each device, the number in the scenario of the connection over which it speaks."""
         if only is not None:
             kept = [at for at, (device, _) in enumerate(mine) if device.device_id in only]
@@ -102,12 +93,15 @@ class Timeline:
         rare_days = list(_rare_days(self.world, mine))
         self._faults = None
         if scenario.faults or rare_days:
+            everyone = found.everyone if scenario.faults else []
             self._faults = _fault_plan(scenario, everyone, self.devices, bursts, rare_days)
         formats = make_wire_formats(scenario) if in_dialects else {}
         self._formats = [formats.get(id(group), _NATIVE) for group in self._entry_of] if formats else None
         self._has_unsaid = any(one.leaves_out for one in formats.values())
         self._said_numbers = SaidNumbers()
-        self._neighbours = find_neighbours(everyone, [site.name for site in scenario.sites])
+        asks = any(KINDS[group.kind].asks_neighbours for group in scenario.devices)
+        sites = [site.name for site in scenario.sites]
+        self._neighbours = find_neighbours(found.everyone, sites) if asks else {}
         self._as_planned: list[Group] = []
         for group in scenario.devices:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]

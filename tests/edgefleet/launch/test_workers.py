@@ -125,7 +125,7 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     workers.statuses[1].handle.process.kill()
     before = workers.statuses[0].snapshot.acknowledged
     await eventually(lambda: workers.statuses[0].snapshot.acknowledged > before + 20)
-    assert [state for state, _ in workers.snapshots()] == ["running", "died"]
+    await eventually(lambda: [state for state, _ in workers.snapshots()] == ["running", "died"])
     # Whoever ends all processes of a service, as systemd does, ends the worker in order too.
     workers.statuses[0].handle.process.terminate()
     stop.set()
