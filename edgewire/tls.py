@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgewire import logs
 from edgewire.errors import ConfigError
+from edgewire.pem import explain_certificates, explain_pair
 
 _NO_TLS = ("wrong version number", "record layer failure", "unknown protocol", "http request", "packet length too long")
 """What OpenSSL says of an answer that is none of TLS."""
@@ -62,14 +63,17 @@ def configured_context(
     try:
         context = client_context(ca_file, alpn=alpn, insecure=insecure)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{keys}.ca_file {ca_file} cannot be read: {error}") from None
+        # Without a file it is what the system trusts.
+        why = str(error) if ca_file is None else explain_certificates(ca_file, error)
+        raise ConfigError(f"{keys}.ca_file {ca_file} cannot be read: {why}") from None
     if certificate:
         try:
             # An encrypted key is refused rather than asked for on a terminal.
             context.load_cert_chain(certificate, key, password="")
         except (OSError, ssl.SSLError) as error:
+            why = explain_pair(certificate, key, error)
             raise ConfigError(
-                f"{keys}.certificate {certificate} with its key {key or certificate} cannot be used: {error}"
+                f"{keys}.certificate {certificate} with its key {key or certificate} cannot be used: {why}"
             ) from None
     return context
 

@@ -13,6 +13,7 @@ from devices.scenario.identity_table import Login
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.transport import TransportType
+from edgewire.pem import explain_certificates, explain_pair
 from edgewire.tls import RenewedContext, client_context
 
 SETTINGS = "identities.json"
@@ -132,7 +133,8 @@ class Identities:
             # A key that wants a password would ask for it at the terminal.
             context.load_cert_chain(certificate, key, password="")
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"identities: {key or certificate} cannot be read: {error}{fix}") from None
+            why = explain_pair(certificate, key, error)
+            raise ConfigError(f"identities: {key or certificate} cannot be read: {why}{fix}") from None
         return context
 
     def _login(self, client_id: str, broker: BrokerUrl) -> Login | None:
@@ -156,7 +158,7 @@ class Identities:
             what, fix = (
                 ("identities", "run edgefleet provision again") if self._folder else ("ca_file", "correct its name")
             )
-            reason = error.strerror if isinstance(error, FileNotFoundError) else f"no certificates: {error}"
+            reason = str(error) if self._ca is None else explain_certificates(self._ca, error)
             raise ConfigError(f"{what}: {self._ca} cannot be read: {reason}; {fix}") from None
 
     def _read(self, folder: Path, device_ids: Collection[str]) -> None:

@@ -48,6 +48,7 @@ class BrokerOptions:
         from edgewire.errors import ConfigError
         from edgewire.link import BrokerUrl
         from edgewire.link.websocket_config import WEBSOCKET_UNUSED, WebSocketConfig
+        from edgewire.pem import explain_certificates
         from edgewire.tls import check_tls_keys, client_context
 
         url = BrokerUrl.parse(broker)
@@ -72,7 +73,8 @@ class BrokerOptions:
         try:
             tls = client_context(self.ca_file, alpn=offered, insecure=self.insecure) if url.uses_tls else None
         except OSError as error:
-            raise ConfigError(f"--ca-file: {self.ca_file} cannot be read: {error.strerror or error}") from None
+            why = str(error) if self.ca_file is None else explain_certificates(self.ca_file, error)
+            raise ConfigError(f"--ca-file: {self.ca_file} cannot be read: {why}") from None
         return BrokerAccess(url, tls, offered, web.handshake)
 
 

@@ -4,14 +4,14 @@
 skipped with a sentence that says how to get it; with EDGEFLEET_REQUIRE_SERVICES=1, as in CI, they fail.
 """
 
-import importlib
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +20,7 @@ from edgefleet.embedded import MosquittoProcess
 from edgewire.errors import ServiceUnavailable
 from tests.services.kafka import KafkaProcess
 from tests.services.postgres import PostgresProcess
+from tests.services.spark import spark_session
 
 
 def unavailable(why: str) -> NoReturn:
@@ -111,6 +112,18 @@ def postgres() -> Iterator[str]:
         unavailable(str(error))
     with process:
         yield process.url
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A Spark session, one for the whole session of tests; `make test-spark` installs PySpark."""
+    if importlib.util.find_spec("pyspark") is None:
+        unavailable("PySpark is not installed: `make test-spark` does it")
+    try:
+        with spark_session() as session:
+            yield session
+    except ServiceUnavailable as error:
+        unavailable(str(error))
 
 
 def _mosquitto(options: Mapping[str, str] | None = None) -> MosquittoProcess:

@@ -3,20 +3,15 @@
 import importlib
 import importlib.util
 import json
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from edgewire.errors import ServiceUnavailable
 from edgewire.messages.spark import kafka_record, spark_schemas
-from tests.services.fixtures import unavailable
-from tests.services.kafka import cache_folder, copy_jars
 
 pytestmark = [
     pytest.mark.spark,
@@ -27,35 +22,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-POM = ROOT / "tests" / "services" / "spark-pom.xml"
 TOPICS = spark_schemas()
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    """A session in this process, with the Kafka source that Maven copies once."""
-    if importlib.util.find_spec("pyspark") is None:
-        unavailable("PySpark is not installed: `make test-spark` does it")
-    version = re.search(r"spark-sql-kafka-0-10_2.13</artifactId>\s*<version>([^<]+)<", POM.read_text(encoding="utf-8"))
-    assert version
-    jars = cache_folder() / f"spark-kafka-{version[1]}"
-    if not jars.is_dir():
-        try:
-            copy_jars(POM, jars)
-        except ServiceUnavailable as error:
-            unavailable(str(error))
-    sql = importlib.import_module("pyspark.sql")
-    session = (
-        sql.SparkSession.builder.master("local[2]")
-        .config("spark.jars", ",".join(map(str, jars.glob("*.jar"))))
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
-    yield session
-    session.stop()
 
 
 @pytest.fixture(scope="module")

@@ -202,13 +202,10 @@ def test_delta(delta_folder: Path, messages: dict[Any, Any], reader: str) -> Non
 @pytest.mark.spark
 @pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning")  # py4j's
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_spark(folder: Path, messages: dict[Any, Any], tmp_path: Path) -> None:
+def test_spark(spark: Any, folder: Path, messages: dict[Any, Any], tmp_path: Path) -> None:
     """All kinds at once, whose schemas are merged; a data set of parts; JSON lines; a CSV with quotes in its cells."""
-    require_package("pyspark")
-    from pyspark.sql import SparkSession
-
-    session = SparkSession.builder.master("local[1]").config("spark.sql.session.timeZone", "UTC")
-    spark = session.config("spark.ui.enabled", "false").getOrCreate()
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
     try:
         merged = spark.read.option("mergeSchema", "true").parquet(str(folder / "parquet"))
         assert merged.count() == len(messages)
@@ -230,7 +227,7 @@ def test_spark(folder: Path, messages: dict[Any, Any], tmp_path: Path) -> None:
             message = messages[row["device_id"], int(row["seq"])]
             assert orjson.loads(row["color_counts"]) == message["color_counts"]
     finally:
-        spark.stop()
+        spark.conf.set("spark.sql.session.timeZone", zone)
 
 
 READS = {

@@ -49,7 +49,7 @@ def test_certificates_to_trust_that_are_not_there_are_named_by_their_key(tmp_pat
     with pytest.raises(ConfigError, match=r"^ca_file: .*ca\.pem cannot be read: No such file.*; correct its name$"):
         Identities(None, secure, ca_file=tmp_path / "ca.pem")
     (tmp_path / "ca.pem").write_text("no certificate")
-    with pytest.raises(ConfigError, match=r"^ca_file: .*ca\.pem cannot be read: no certificates: "):
+    with pytest.raises(ConfigError, match=r"^ca_file: .*ca\.pem cannot be read: it is no PEM "):
         Identities(None, secure, ca_file=tmp_path / "ca.pem")
 
 
