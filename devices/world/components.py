@@ -82,6 +82,6 @@ def components(world: World) -> Components:
         rare_days = models.rare_days(world, site_arrays, atmosphere)
     traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather, is_holiday, rare_days)
     planner = models.planner(world, site_arrays, roads, traffic, atmosphere, drivers, rare_days)
-    cache = TripCache(planner, sum(map(len, world.vehicles.values())))
+    cache = TripCache(planner, roads, sum(map(len, world.vehicles.values())))
     vehicles = Vehicles(roads, planner, cache, world.vehicles)
     return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles, Constellation(site_arrays), rare_days)

@@ -120,6 +120,9 @@ class Roads:
         self.length_m: Floats = np.hypot(span[..., 0], span[..., 1])
         self.unit_xy = span / self.length_m[..., None]
         """Direction from the first node to the second."""
+        both_ways = self.unit_xy[:, :, None] * np.array([1.0, -1.0])[:, None]
+        self.heading_rad: Floats = np.arctan2(both_ways[..., 0], both_ways[..., 1]).reshape(len(keys), -1)
+        """[site, link], from north to the east; link 2r leads along road r, 2r + 1 back."""
         numbers = np.arange(roads)
         in_town = np.isin(self.plan.road_class, (ARTERY, STREET))
         self.canyon: Flags = (uniform(hash_bits(seed, "road/canyon", keys, numbers)) < _CANYON_CHANCE) & in_town

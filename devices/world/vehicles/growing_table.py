@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from devices.world.random import Ints
+
 
 class GrowingTable:
     """Holds rows of numbers that more are added to; room is doubled when it runs out."""
@@ -32,6 +34,11 @@ class GrowingTable:
             self._room = grown
         self._room[self._size : size] = rows
         self._size = size
+
+    def keep(self, rows: Ints) -> None:
+        """Forget all but some rows, which are named in their order and move up."""
+        self._room[: len(rows)] = self._room[rows]
+        self._size = len(rows)
 
     def clear(self) -> None:
         """Forget all rows."""

@@ -1,6 +1,7 @@
 """Motion along one link of road: speed up, keep the speed, slow down, wait; in closed form, so at any time directly."""
 
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class SpeedProfile:
     leave_ms: Floats
     speed_up_ms2: Floats
     slow_down_ms2: Floats
+    OWN_COLUMNS: ClassVar[int] = 4
+    """How many `own_columns` there are."""
 
     @classmethod
     def fitted(
@@ -30,6 +33,19 @@ class SpeedProfile:
         reach = 2 * up_ms2 * down_ms2 * length_m + down_ms2 * enter_ms**2 + up_ms2 * leave_ms**2
         cruise = np.minimum(wished_ms, np.sqrt(reach / (up_ms2 + down_ms2)))
         return cls(length_m, enter_ms, cruise, leave_ms, up_ms2, down_ms2)
+
+    @classmethod
+    def along(cls, length_m: Floats, enter_ms: Floats, bends_m: tuple[Floats, Floats], own: Floats) -> "SpeedProfile":
+        """Return the rides of which that, and `own_columns` [column, ride], is known.
+
+        `bends_m` is what of each link belongs to the bends at its beginning and its end where a vehicle does not stop.
+        """
+        cruise, leave, up, down = own
+        return cls(length_m, enter_ms, cruise, leave, up, down)
+
+    def own_columns(self) -> tuple[Floats, ...]:
+        """Return the fields that do not follow from the roads, nor from the ride before, the leaving speed second."""
+        return self.cruise_ms, self.leave_ms, self.speed_up_ms2, self.slow_down_ms2
 
     def take(self, rows: Flags | Ints) -> "SpeedProfile":
         """Return some of the rides."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from devices.world.random import Flags, Floats, Ints
 from devices.world.vehicles.schedule import TripSchedule
-from devices.world.vehicles.trip_cache import TripCache
+from devices.world.vehicles.trip_cache import TripCache, ranges
 from devices.world.world import HOUR_MS
 
 _HOURS_KEPT = 6
@@ -169,13 +169,10 @@ class PassageLog:
         cache = self._cache
         rows = cache.rows(sites, vehicles, trips)
         first, last = cache.ends(rows)
-        count = last - first + 1
-        at = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
-        which = np.repeat(np.arange(len(rows)), count)
+        at, which = ranges(first, last)
         departs_ms = begins + cache.depart_s(rows) * 1000
-        begin, _, profile = cache.profiles(at)
-        enters_ms = departs_ms[which] + begin * 1000
-        leaves_ms = enters_ms + profile.duration_s * 1000
+        enters_ms = departs_ms[which] + cache.begin_s(at) * 1000
+        leaves_ms = enters_ms + cache.profile(sites[which], at).duration_s * 1000
         meanwhile = np.flatnonzero((leaves_ms >= found.begin_ms - 1000) & (enters_ms <= found.begin_ms + HOUR_MS))
         at, which = at[meanwhile], which[meanwhile]
         roads = sites[which] * _ROADS + (cache.links(at) >> 1)
@@ -190,7 +187,7 @@ class PassageLog:
             link = np.arange(len(point)) + np.repeat(start[some] - (np.cumsum(here) - here), here)
             on, who = at[link], which[link]
             forward = (cache.links(on) & 1) == 0
-            begin, _, profile = cache.profiles(on)
+            begin, profile = cache.begin_s(on), cache.profile(sites[who], on)
             elapsed = profile.arrival_s(np.where(forward, along[point], profile.length_m - along[point]))
             after_ms = np.ceil((cache.depart_s(rows[who]) + begin + elapsed) * 1000).astype(np.int64)
             times = begins[who] + after_ms

@@ -5,6 +5,7 @@ Speeding up and slowing down follow 3q² - 2q³ over their time, so the accelera
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class SmoothProfile(SpeedProfile):
     """By how much of its mean the speed swings while cruising: little on a free road, much in dense traffic."""
     swing_s: Floats
     """Period of that."""
+    OWN_COLUMNS: ClassVar[int] = 6
 
     @classmethod
     def between_bends(
@@ -51,6 +53,16 @@ class SmoothProfile(SpeedProfile):
         reach = 2 * up * down * open_m + down * enter**2 + up * leave**2
         cruise = np.maximum(np.minimum(wished, np.sqrt(reach / (up + down))), np.maximum(enter, leave))
         return cls(length_m, enter, cruise, leave, up, down, *bends_m, *swing)
+
+    @classmethod
+    def along(cls, length_m: Floats, enter_ms: Floats, bends_m: tuple[Floats, Floats], own: Floats) -> "SmoothProfile":
+        """Return the rides of which that, and `own_columns` [column, ride], is known."""
+        cruise, leave, up, down, swing_share, swing_s = own
+        return cls(length_m, enter_ms, cruise, leave, up, down, *bends_m, swing_share, swing_s)
+
+    def own_columns(self) -> tuple[Floats, ...]:
+        """Return the fields that do not follow from the roads, nor from the ride before, the leaving speed second."""
+        return *SpeedProfile.own_columns(self), self.swing_share, self.swing_s
 
     def sped_up(self, factor: Floats) -> "SmoothProfile":
         """Return the same rides in less time: speeds times the factor, accelerations times its square."""

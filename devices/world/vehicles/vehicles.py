@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +10,12 @@ from devices.world.random import Flags, Floats, Ints
 from devices.world.roads import CORNER_M, Roads
 from devices.world.runs import Runs
 from devices.world.vehicles.passages import PassageLog, Passages
+from devices.world.vehicles.row_index import UNKNOWN
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import NEVER_S, TripPlanner, curvature
 
 _SURELY_S = 1.0
 """After the end of a trip everything has come to rest, however sums were rounded."""
-_KEPT, _MOST_KEPT = 8192, 200_000
-"""Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
 _WATCHED_APART = 4_096
 """Of more vehicles the trips that cameras look at are not kept among those of the units in this process: most are of
 other shards, and who passed is kept anyway."""
@@ -78,12 +76,10 @@ class Vehicles:
         self._planner = planner
         self._cache = cache
         count = sum(map(len, vehicles.values()))
-        # A vehicle that stands is asked after with every reading.
-        self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(planner.schedule.last_driven)
         self._answer = _Answer((_NOTHING,) * 3, -1, (_NOTHING, _NOTHING, np.empty(0)))
         self.first_trip = planner.schedule.number_in_2000
         """The number of a trip in 2000, from which on they are told to users."""
-        watched = cache if count <= _WATCHED_APART else TripCache(planner, 0)
+        watched = cache if count <= _WATCHED_APART else TripCache(planner, roads, 0)
         self.passage_log = PassageLog(planner.schedule, watched, vehicles)
         """Who passed where."""
 
@@ -95,13 +91,13 @@ class Vehicles:
         sites, hours, rows = (column[runs.first] for column in (sites, hours, rows))
         seconds = seconds[runs.first]
         at = cache.link_at(rows, seconds)
-        begin, _, profile = cache.profiles(at)
-        distance, speed, acceleration = profile.state_at(seconds - begin)
+        profile, turn = cache.profile(sites, at), cache.turns(sites, at)
+        distance, speed, acceleration = profile.state_at(seconds - cache.begin_s(at))
         on_trip = (seconds >= 0) & (seconds < cache.duration_s(rows))
         link = cache.links(at)
         road, forward = link >> 1, (link & 1) == 0
         length = self._roads.length_m[sites, road]
-        east, north, heading, bend = self._place(sites, rows, at, distance)
+        east, north, heading, bend = self._place(sites, rows, at, distance, turn)
         latitude, longitude = self._roads.latitude_longitude(sites, east, north)
         columns = (
             latitude, longitude, speed * on_trip, acceleration * on_trip, speed**2 * bend * on_trip, heading, on_trip,
@@ -114,20 +110,19 @@ class Vehicles:
         cache = self._cache
         _, rows, seconds = self._moment(sites, vehicles, times_ms)
         runs = self._runs(rows, seconds)
-        rows, seconds = rows[runs.first], seconds[runs.first]
+        sites, rows, seconds = sites[runs.first], rows[runs.first], seconds[runs.first]
         at = cache.link_at(rows, seconds)
-        begin, _, profile = cache.profiles(at)
-        speed = profile.state_at(seconds - begin)[1]
+        speed = cache.profile(sites, at).state_at(seconds - cache.begin_s(at))[1]
         on_trip = (seconds >= 0) & (seconds < cache.duration_s(rows))
         return runs.spread(speed * on_trip), runs.spread(cache.links(at) >> 1)
 
     def places(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Floats, Floats]:
         """Return how far east and north of their sites these vehicles are, in metres."""
         _, rows, seconds = self._moment(sites, vehicles, times_ms)
-        at = self._cache.link_at(rows, seconds)
-        begin, _, profile = self._cache.profiles(at)
-        distance, _, _ = profile.state_at(seconds - begin)
-        return self._place(sites, rows, at, distance)[:2]
+        cache = self._cache
+        at = cache.link_at(rows, seconds)
+        distance, _, _ = cache.profile(sites, at).state_at(seconds - cache.begin_s(at))
+        return self._place(sites, rows, at, distance, cache.turns(sites, at))[:2]
 
     def peak_acceleration(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> PeakAcceleration:
         """Return the harshest braking and cornering in (time - window, time], within one trip."""
@@ -137,10 +132,11 @@ class Vehicles:
         braking, lateral = np.zeros(len(rows)), np.zeros(len(rows))
         # Who stands since before the window has done nothing in it.
         each = np.flatnonzero((seconds >= 0) & (since < cache.duration_s(rows) + _SURELY_S))
-        seconds, since, at = seconds[each], since[each], cache.link_at(rows[each], seconds[each])
+        sites, seconds, since = sites[each], seconds[each], since[each]
+        at = cache.link_at(rows[each], seconds)
         first = cache.ends(rows[each])[0]
         while len(each):
-            begin, turn, profile = cache.profiles(at)
+            begin, turn, profile = cache.begin_s(at), cache.turns(sites, at), cache.profile(sites, at)
             up, cruise, down = profile.phases_s
             brakes, ends = begin + up + cruise, begin + up + cruise + down
             # Shorter than half a second is a touch of the pedal that no unit reports.
@@ -153,7 +149,7 @@ class Vehicles:
             lateral[each] = np.maximum(lateral[each], np.where(turns, profile.leave_ms**2 * bend, 0.0))
             earlier = np.flatnonzero((begin > since) & (at > first))
             each, seconds, since, first = each[earlier], seconds[earlier], since[earlier], first[earlier]
-            at = at[earlier] - 1
+            sites, at = sites[earlier], at[earlier] - 1
         return PeakAcceleration(braking, lateral)
 
     def last_trips(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
@@ -166,16 +162,26 @@ class Vehicles:
 
     def last_trip(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Ints:
         """Return the number of the last trip that each vehicle began, ten days ago if none since."""
-        hours, _, seconds = self._moment(sites, vehicles, times_ms)
+        hours, rows, seconds = self._moment(sites, vehicles, times_ms)
         last = hours.copy()
         waiting = np.flatnonzero(seconds < 0)
         if len(waiting):
             runs = Runs(*(column[waiting] for column in (sites, vehicles, hours)))
             first = waiting[runs.first]
-            self._planner.schedule.draw_ahead(sites[first], vehicles[first], hours[first])
-            asked = zip(sites[first].tolist(), vehicles[first].tolist(), hours[first].tolist(), strict=True)
-            last[waiting] = runs.spread(np.array([self._last_driven(*each) for each in asked], dtype=np.int64))
+            last[waiting] = runs.spread(self._last_driven(rows[first], sites[first], vehicles[first], hours[first]))
         return last
+
+    def _last_driven(self, rows: Ints, sites: Ints, vehicles: Ints, trips: Ints) -> Ints:
+        """Return the trips that were driven last before these; who stands is asked after with every reading."""
+        schedule, found = self._planner.schedule, self._cache.last_driven(rows)
+        missing = np.flatnonzero(found == UNKNOWN)
+        if len(missing):
+            asked = sites[missing], vehicles[missing], trips[missing]
+            schedule.draw_ahead(*asked)
+            each = zip(*(column.tolist() for column in asked), strict=True)
+            found[missing] = [schedule.last_driven(*one) for one in each]
+            self._cache.set_last_driven(rows[missing], found[missing])
+        return found
 
     def passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
         """Return the vehicles of a site that passed a point of a road in an hour (since 1970), in the order of time."""
@@ -202,14 +208,16 @@ class Vehicles:
         stands = np.where(ended, -2, np.where(seconds < 0, -1, np.arange(len(rows))))
         return Runs(rows, stands)
 
-    def _place(self, sites: Ints, rows: Ints, at: Ints, distance: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    def _place(
+        self, sites: Ints, rows: Ints, at: Ints, distance: Floats, turn_after: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats]:
         """Return east, north (m from the site), heading and curvature. Bends are rounded on both sides of the node."""
         cache = self._cache
         first, last = cache.ends(rows)
         before, after = np.maximum(at - 1, first), np.minimum(at + 1, last)
-        _, turn_after, profile = cache.profiles(at)
-        turn_before = np.where(at > first, cache.profiles(before)[1], 0.0)
-        to_go = profile.length_m - distance
+        turn_before = np.where(at > first, cache.turns(sites, before), 0.0)
+        link = cache.links(at)
+        to_go = self._roads.length_m[sites, link >> 1] - distance
         corner_after, corner_before = self._corner(at, after), self._corner(before, at)
         leaving = (to_go < corner_after) & (turn_after != 0)
         entering = ~leaving & (distance < corner_before) & (turn_before != 0)
@@ -217,13 +225,13 @@ class Vehicles:
         turn = np.where(leaving, turn_after, np.where(entering, turn_before, 0.0))
         # How much of the bend is done, 0 to 1; the node is half-route.
         done = np.where(leaving, 0.5 * (1 - to_go / corner), np.where(entering, 0.5 * (1 + distance / corner), 0.0))
-        unit, start = self._direction(sites, cache.links(at))
+        unit, start = self._direction(sites, link)
         other, _ = self._direction(sites, cache.links(np.where(leaving, after, np.where(entering, before, at))))
         # A quadratic Bezier curve with the node as its control point, as a shift from the straight line.
         shift = np.where(leaving, 1.0, -1.0) * corner * np.where(leaving, done, 1 - done) ** 2
         east, north = (start + unit * distance[:, None] + (other - unit) * shift[:, None]).T
         turned = turn * done**2 * (3 - 2 * done)
-        angle = np.arctan2(unit[:, 0], unit[:, 1]) + np.where(leaving, turned, turned - turn)
+        angle = self._roads.heading_rad[sites, link] + np.where(leaving, turned, turned - turn)
         return east, north, np.degrees(angle) % 360, np.abs(turn) * 6 * done * (1 - done) / (2 * corner)
 
     def _direction(self, sites: Ints, links: Ints) -> tuple[Floats, Floats]:

@@ -179,7 +179,7 @@ def with_small_cache(world: World, fewest_kept: int) -> tuple[Vehicles, TripCach
         shared.drivers,
         HourlySchedule(shared.drivers),
     )
-    cache = TripCache(planner, sum(map(len, world.vehicles.values())), fewest_kept)
+    cache = TripCache(planner, shared.roads, sum(map(len, world.vehicles.values())), fewest_kept)
     return Vehicles(shared.roads, planner, cache, world.vehicles), cache, planner
 
 
