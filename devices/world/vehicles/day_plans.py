@@ -16,6 +16,7 @@ from devices.world.runs import Runs
 from devices.world.vehicles.drawn_days import DAY_BEGINS_H, NEVER_MS, TRIPS_A_DAY, DayConditions, DrawnDays
 from devices.world.vehicles.growing_table import GrowingTable
 from devices.world.vehicles.private_days import draw_private_days
+from devices.world.vehicles.row_index import UNKNOWN, RowIndex, ranges
 from devices.world.vehicles.uses import VehicleUses
 from devices.world.vehicles.working_days import DUTIES, draw_working_days
 from devices.world.world import DAY_MS, HOUR_MS, VEHICLE_USES, SiteArrays, VehicleUse, World, weekday
@@ -23,11 +24,15 @@ from devices.world.world import DAY_MS, HOUR_MS, VEHICLE_USES, SiteArrays, Vehic
 _DAYS_UNTIL_2000 = 10_957
 _LOOKED_BACK_DAYS = 10
 _DAYS_A_BLOCK = 16
-_FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 8_192, 3, 300_000
+# Days that are kept: of each vehicle two, today's and the one before or after, whatever is asked between. A day has 20
+# trips on average and takes 300 bytes.
+_FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 2_048, 2, 300_000
 _SPAN_MS = 2 * NEVER_MS
 """Longer than any day."""
 _DRAWN_TOGETHER = 256
 """Vehicles: a day of one takes nearly as long to draw as those of so many."""
+_STAYS = 0.8
+"""Share of the days there is room for that stay when some are forgotten, so that it is seldom."""
 _FEW = 8
 """More than so many are drawn alone: those around them are many more, and in a process with a shard mostly others'."""
 
@@ -52,11 +57,14 @@ class DayPlans:
         vehicles = sum(map(len, world.vehicles.values()))
         self._kept = min(max(_FEWEST_KEPT, _KEPT_BY_VEHICLE * vehicles), _MOST_KEPT)
         self._draws_ahead = _KEPT_BY_VEHICLE * vehicles <= _MOST_KEPT
-        self._rows: dict[int, int] = {}
+        self._index = RowIndex()
         self._edges: dict[tuple[int, int, int], Ints] = {}
-        self._begins = GrowingTable(TRIPS_A_DAY, np.int32)
-        self._nodes = GrowingTable(TRIPS_A_DAY + 1, np.int8)
-        self._wished = GrowingTable(TRIPS_A_DAY, np.float64)
+        # The trips of all days, one behind the other, each day's followed by one that never begins, where its last led
+        # to; and where the first and that one of each day stand.
+        self._ends = GrowingTable(2, np.int32)
+        self._begins = GrowingTable(1, np.int32)
+        self._nodes = GrowingTable(1, np.int8)
+        self._wished = GrowingTable(1, np.float64)
 
     def at(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
         """Return the number of the trip in whose time these moments are, and the ms since that began."""
@@ -64,7 +72,7 @@ class DayPlans:
         since = times_ms - starts
         rows = self._known(sites, vehicles, days)
         runs = Runs(rows)
-        begins = self._begins.values[rows[runs.first]]
+        begins = self._begin(rows[runs.first], np.arange(TRIPS_A_DAY)[:, None]).T
         # Beginnings ascend: those of all days, one behind the other on one axis, are looked through at once.
         axis = np.arange(len(begins)) * _SPAN_MS
         run = runs.spread(np.arange(len(begins)))
@@ -75,7 +83,7 @@ class DayPlans:
     def begins_ms(self, sites: Ints, vehicles: Ints, trips: Ints) -> Ints:
         """Tell when the times of these trips begin; of one that is not driven, when its day does."""
         days, number = np.divmod(trips, TRIPS_A_DAY)
-        begins = self._begins_of(sites, vehicles, days)[np.arange(len(trips)), number]
+        begins = self._begin(self._known(sites, vehicles, days), number)
         return np.where(begins < NEVER_MS, begins, 0) + self._starts(sites, days)
 
     def hours(self, sites: Ints, vehicles: Ints, trips: Ints) -> Ints:
@@ -85,7 +93,7 @@ class DayPlans:
     def drives(self, sites: Ints, vehicles: Ints, trips: Ints) -> Flags:
         """Tell which trips are driven."""
         days, number = np.divmod(trips, TRIPS_A_DAY)
-        return self._begins_of(sites, vehicles, days)[np.arange(len(trips)), number] < NEVER_MS
+        return self._begin(self._known(sites, vehicles, days), number) < NEVER_MS
 
     def of_hour(self, sites: Ints, vehicles: Ints, hour: int) -> Ints:
         """Return the trip in whose time the hour begins, and as many after it as begin in it; of some one too many."""
@@ -112,23 +120,27 @@ class DayPlans:
     def route_ends(self, sites: Ints, vehicles: Ints, trips: Ints) -> tuple[Ints, Ints, Floats]:
         """Return the nodes at which trips begin and end, and how long they are wished to take on free roads (s)."""
         days, number = np.divmod(trips, TRIPS_A_DAY)
-        rows, each = self._known(sites, vehicles, days), np.arange(len(trips))
-        nodes = self._nodes.values[rows]
-        start, goal = (nodes[each, at].astype(np.int64) for at in (number, number + 1))
-        return start, goal, self._wished.values[rows, number]
+        rows = self._known(sites, vehicles, days)
+        at, following = self._place(rows, number), self._place(rows, number + 1)
+        start, goal = (self._nodes.values[place, 0].astype(np.int64) for place in (at, following))
+        return start, goal, self._wished.values[at, 0]
 
     def available_s(self, sites: Ints, vehicles: Ints, trips: Ints) -> Floats:
         """Return how long trips may take: until the next begins, or the day ends."""
         days, number = np.divmod(trips, TRIPS_A_DAY)
-        begins = self._begins_of(sites, vehicles, days)
-        each = np.arange(len(trips))
-        following = np.minimum(begins[each, np.minimum(number + 1, TRIPS_A_DAY - 1)], DAY_MS - HOUR_MS)
-        # On the day of the year that has 23 hours, too, nobody is late.
-        return np.asarray(np.maximum((following - begins[each, number]) / 1000 - 1, 60.0))
-
-    def _begins_of(self, sites: Ints, vehicles: Ints, days: Ints) -> Ints:
         rows = self._known(sites, vehicles, days)
-        return np.asarray(self._begins.values[rows])
+        following = np.minimum(self._begin(rows, np.minimum(number + 1, TRIPS_A_DAY - 1)), DAY_MS - HOUR_MS)
+        # On the day of the year that has 23 hours, too, nobody is late.
+        return np.asarray(np.maximum((following - self._begin(rows, number)) / 1000 - 1, 60.0))
+
+    def _place(self, rows: Ints, number: Ints) -> Ints:
+        """Return where trips of these days stand; where they are not driven, the one that never begins."""
+        first, last = self._ends.values.take(rows, axis=0).astype(np.int64).T
+        return np.asarray(np.minimum(first + number, last))
+
+    def _begin(self, rows: Ints, number: Ints) -> Ints:
+        """Tell when trips begin (ms after the day), `NEVER_MS` if they do not."""
+        return np.asarray(self._begins.values[self._place(rows, number), 0].astype(np.int64))
 
     def _days(self, sites: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
         """Return the local day (since 1970) of each moment, and the instant at which that began."""
@@ -165,28 +177,43 @@ class DayPlans:
         """Return the row of each vehicle's day, drawn if it was not yet."""
         runs = Runs(sites, vehicles, days)
         sites, vehicles, days = sites[runs.first], vehicles[runs.first], days[runs.first]
-        keys, first, position = np.unique(
-            hash_bits(0, "vehicle/day", sites, vehicles, days), return_index=True, return_inverse=True
-        )
-        wanted = keys.tolist()
-        rows = self._rows
-        missing = [number for number, key in enumerate(wanted) if key not in rows]
-        if missing:
+        keys, first, position = np.unique(_keys(sites, vehicles, days), return_index=True, return_inverse=True)
+        found = self._index.find(keys)
+        missing = np.flatnonzero(found == UNKNOWN)
+        if len(missing):
             at = first[missing]
+            new, where = keys[missing], (sites[at], vehicles[at], days[at])
             if self._draws_ahead and len(missing) <= _FEW:
-                new, where = self._with_neighbours(sites[at], vehicles[at], days[at])
-            else:
-                new, where = [wanted[number] for number in missing], (sites[at], vehicles[at], days[at])
-            if len(rows) + len(new) > self._kept:
-                rows.clear()
-                for table in (self._begins, self._nodes, self._wished):
-                    table.clear()
-                new, where = wanted, (sites[first], vehicles[first], days[first])
+                new, where = self._with_neighbours(*where)
+            if len(self._index) + len(new) > self._kept:
+                self._forget(found[found != UNKNOWN], self._kept - len(new))
+                if (self._index.find(keys) == UNKNOWN).sum() > len(missing):
+                    new, where = keys, (sites[first], vehicles[first], days[first])
             self._draw(*where)
-            rows.update(zip(new, range(len(rows), len(rows) + len(new)), strict=True))
-        return runs.spread(np.array([rows[key] for key in wanted], dtype=np.int64)[position])
+            self._index.add(new, len(self._index))
+            found = self._index.find(keys)
+        return runs.spread(found[position])
 
-    def _with_neighbours(self, sites: Ints, vehicles: Ints, days: Ints) -> tuple[list[int], tuple[Ints, Ints, Ints]]:
+    def _forget(self, needed: Ints, room: int) -> None:
+        """Forget the days that were drawn first, without those needed; all, where there is no `room` for these."""
+        stays = np.zeros(len(self._index), dtype=np.bool_)
+        if len(needed) <= room:
+            newest = round(room * _STAYS) - len(needed)
+            stays[len(stays) - max(newest, 0) :] = True
+            stays[needed] = True
+        first, last = self._ends.values[stays].T.astype(np.int64)
+        self._index.keep(stays)
+        for table in (self._begins, self._nodes, self._wished):
+            table.keep(ranges(first, last)[0])
+        self._ends.clear()
+        self._add_ends(0, last - first + 1)
+
+    def _add_ends(self, begin: int, counts: Ints) -> None:
+        """Add where the trips of days stand, so many of each, from there on."""
+        ends = begin + np.cumsum(counts)
+        self._ends.extend(np.stack([ends - counts, ends - 1], axis=1))
+
+    def _with_neighbours(self, sites: Ints, vehicles: Ints, days: Ints) -> tuple[Ints, tuple[Ints, Ints, Ints]]:
         """Return these days and the ones before, of the vehicles around as well, with their keys: they are asked next.
 
         What is known is left out.
@@ -200,10 +227,10 @@ class DayPlans:
                 near = others[number * _DRAWN_TOGETHER : (number + 1) * _DRAWN_TOGETHER]
                 found += [(np.full_like(near, site), near, np.full_like(near, day - back)) for back in (0, 1)]
         places = [np.concatenate(part) for part in zip(*found, strict=True)]
-        keys, first = np.unique(hash_bits(0, "vehicle/day", *places), return_index=True)
-        new = [number for number, key in enumerate(keys.tolist()) if key not in self._rows]
+        keys, first = np.unique(_keys(*places), return_index=True)
+        new = np.flatnonzero(self._index.find(keys) == UNKNOWN)
         at = first[new]
-        return keys[new].tolist(), (places[0][at], places[1][at], places[2][at])
+        return keys[new], (places[0][at], places[1][at], places[2][at])
 
     def _draw(self, sites: Ints, vehicles: Ints, days: Ints) -> None:
         """Add days, a row each."""
@@ -225,9 +252,12 @@ class DayPlans:
                     self._conditions(sites[rows], days[rows]),
                 ),
             )
-        self._begins.extend(found.begins_ms)
-        self._nodes.extend(found.nodes)
-        self._wished.extend(found.wished_s)
+        counts = (found.begins_ms < NEVER_MS).sum(axis=1) + 1
+        taken = np.arange(TRIPS_A_DAY) < counts[:, None]
+        self._add_ends(len(self._begins), counts)
+        self._begins.extend(found.begins_ms[taken][:, None])
+        self._nodes.extend(found.nodes[:, :-1][taken][:, None])
+        self._wished.extend(found.wished_s[taken][:, None])
 
     def _conditions(self, sites: Ints, days: Ints) -> DayConditions | None:
         """Return the snow and the event of these sites and days; None where no site has any."""
@@ -241,3 +271,7 @@ class DayPlans:
 
         begins, ends = ((times - days * DAY_MS) / HOUR_MS for times in (event.begins_ms, event.ends_ms))
         return DayConditions(snow_at, np.where(event.happens, event.size, 0.0), begins, ends)
+
+
+def _keys(sites: Ints, vehicles: Ints, days: Ints) -> Ints:
+    return hash_bits(0, "vehicle/day", sites, vehicles, days).view(np.int64)

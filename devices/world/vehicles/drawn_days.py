@@ -34,7 +34,10 @@ class DayConditions(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DrawnDays:
-    """Hold days of vehicles, a row each; a trip that is not driven never begins, and leads nowhere."""
+    """Hold days of vehicles, a row each; a trip that is not driven never begins, and leads nowhere.
+
+    Those that are driven stand first, the last trip of a day is never driven, and who drives no more stays where he is.
+    """
 
     begins_ms: Ints
     """When the time of each trip begins, after that of the day."""

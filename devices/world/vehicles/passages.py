@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from devices.world.random import Flags, Floats, Ints
+from devices.world.vehicles.row_index import ranges
 from devices.world.vehicles.schedule import TripSchedule
-from devices.world.vehicles.trip_cache import TripCache, ranges
+from devices.world.vehicles.trip_cache import TripCache
 from devices.world.world import HOUR_MS
 
 _HOURS_KEPT = 6

@@ -43,3 +43,10 @@ class RowIndex:
     def clear(self) -> None:
         """Forget all keys."""
         self._keys, self._rows = self._keys[:0].copy(), self._rows[:0].copy()
+
+
+def ranges(first: Ints, last: Ints) -> tuple[Ints, Ints]:
+    """Return the whole numbers from each first to its last, and beside each which of these ranges it is from."""
+    count = last - first + 1
+    which = np.repeat(np.arange(len(count)), count)
+    return np.arange(len(which)) + (first - (np.cumsum(count) - count))[which], which

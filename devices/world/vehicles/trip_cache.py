@@ -7,7 +7,7 @@ from devices.world.roads import CORNER_M, Roads
 from devices.world.runs import Runs
 from devices.world.vehicles.growing_table import GrowingTable
 from devices.world.vehicles.kinematics import SpeedProfile
-from devices.world.vehicles.row_index import UNKNOWN, RowIndex
+from devices.world.vehicles.row_index import UNKNOWN, RowIndex, ranges
 from devices.world.vehicles.trips import TripPlanner
 
 # Bits of a key: site above, vehicle, hour below.
@@ -170,13 +170,6 @@ class TripCache:
         self._ends.clear()
         self._ends.extend(np.stack([ends - count + 1, ends], axis=1))
         self.cleared += 1
-
-
-def ranges(first: Ints, last: Ints) -> tuple[Ints, Ints]:
-    """Return the whole numbers from each first to its last, and beside each which of these ranges it is from."""
-    count = last - first + 1
-    which = np.repeat(np.arange(len(count)), count)
-    return np.arange(len(which)) + (first - (np.cumsum(count) - count))[which], which
 
 
 def _keys(sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
