@@ -32,7 +32,7 @@ from edgefleet.embedded import ManagedProcess, MosquittoProcess, accepts_connect
 from edgewire.link import BrokerUrl, Link, connect_link
 from edgewire.mqtt import Event, Session, SessionConfig
 
-_HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[1]
 _DEVICES = 1000
 _CONNECTIONS = 30
 _TICK_S = 0.001
@@ -317,7 +317,7 @@ def table_of(found: Figures, names: Iterable[str]) -> list[str]:
 def run() -> list[str]:
     """Its table, with Telegraf where that is installed."""
     options = parser_of(__doc__).parse_args(["--kill", "--rounds", "3"])
-    bridges = {"edgefleet": bridge_of(_HERE, _over_http({}))}
+    bridges = {"edgefleet": bridge_of(HERE, _over_http({}))}
     if is_installed():
         bridges["Telegraf"] = Telegraf
     found = measure(bridges, HttpDestination, options)
@@ -345,7 +345,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.telegraf and not is_installed():
         sys.exit(f"benchmarks: {HOW_TO_GET}")
-    trees = [_HERE] if options.beside is None else [options.beside.resolve(), _HERE]
+    trees = [HERE] if options.beside is None else [options.beside.resolve(), HERE]
     settings = options.settings
     sink = _over_http(settings.get("http", {}))
     bridges = {str(tree): bridge_of(tree, sink, settings.get("spool")) for tree in trees}

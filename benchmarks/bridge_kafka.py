@@ -19,8 +19,8 @@ from benchmarks.camel import Camel
 from benchmarks.http_taker import MESSAGE, percentiles_of
 from tests.services.kafka import KafkaProcess
 
-_HERE = Path(__file__).parents[1]
-_TOPIC, _PARTITIONS = "readings", 6
+HERE = Path(__file__).parents[1]
+TOPIC, _PARTITIONS = "readings", 6
 _MANY = 1000
 _WAIT_S = 0.05
 
@@ -38,11 +38,11 @@ class KafkaDestination:
     def __enter__(self) -> Self:
         self._kafka.start()
         settings = {"message.timestamp.type": "LogAppendTime"}
-        topic = NewTopic(_TOPIC, num_partitions=_PARTITIONS, replication_factor=1, config=settings)
+        topic = NewTopic(TOPIC, num_partitions=_PARTITIONS, replication_factor=1, config=settings)
         admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
-        admin.create_topics([topic])[_TOPIC].result(30)
+        admin.create_topics([topic])[TOPIC].result(30)
         self._consumer = Consumer({"bootstrap.servers": self.address, "group.id": "judge", "enable.auto.commit": False})
-        self._consumer.assign([TopicPartition(_TOPIC, number, OFFSET_BEGINNING) for number in range(_PARTITIONS)])
+        self._consumer.assign([TopicPartition(TOPIC, number, OFFSET_BEGINNING) for number in range(_PARTITIONS)])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,20 +73,20 @@ class KafkaDestination:
 
 
 def _into_kafka(address: str) -> dict[str, Any]:
-    return {"kafka": {"bootstrap_servers": address}, "routes": [{"topic": "edge/#", "kafka": _TOPIC}]}
+    return {"kafka": {"bootstrap_servers": address}, "routes": [{"topic": "edge/#", "kafka": TOPIC}]}
 
 
 def _peers() -> dict[str, Bridge]:
     return {
-        "Apache Camel": partial(Camel, topic=_TOPIC, synchronous=False),
-        "Apache Camel, waiting for Kafka": partial(Camel, topic=_TOPIC, synchronous=True),
+        "Apache Camel": partial(Camel, topic=TOPIC, synchronous=False),
+        "Apache Camel, waiting for Kafka": partial(Camel, topic=TOPIC, synchronous=True),
     }
 
 
 def run() -> list[str]:
     """Its table."""
     options = parser_of(__doc__).parse_args(["--kill", "--rounds", "3", "--backlog", "30000"])
-    bridges = {"edgefleet": bridge_of(_HERE, _into_kafka), **_peers()}
+    bridges = {"edgefleet": bridge_of(HERE, _into_kafka), **_peers()}
     found = measure(bridges, KafkaDestination, options)
     return [
         f"## The bridge into Kafka alone, {options.rate:,} messages a second and a backlog of {options.backlog:,}",
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--camel", action="store_true", help="beside Apache Camel, which Maven fetches")
     options = parser.parse_args(arguments)
-    trees = [_HERE] if options.beside is None else [options.beside.resolve(), _HERE]
+    trees = [HERE] if options.beside is None else [options.beside.resolve(), HERE]
     bridges = {str(tree): bridge_of(tree, _into_kafka) for tree in trees}
     print_medians(measure(bridges | _peers() if options.camel else bridges, KafkaDestination, options))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.bridge_http import Load, Subject
+from benchmarks.bridge_http import HERE, HttpDestination, Load, Subject, bridge_of
 from benchmarks.bridge_processes import wait_until
 from benchmarks.proc import pid_of
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, answers, free_port
@@ -51,7 +51,8 @@ class Recording:
 def bridge(svg: Path) -> None:
     """Record the bridge while a backlog that waited at the broker goes through to an HTTP server."""
     load = Load()
-    with load.broker, Subject(Path(__file__).parents[1], load, {}) as subject:
+    ours = bridge_of(HERE, lambda address: {"http": {"url": address}})
+    with load.broker, Subject(ours, HttpDestination(), load) as subject:
         load.publish_steadily(1000, 2)
         subject.wait_taken()
         subject.signal(signal.SIGSTOP)
