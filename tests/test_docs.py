@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.chaos.faults import FAULTS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -69,12 +71,36 @@ def test_the_picture_of_the_architecture_names_files_that_exist() -> None:
     ] == []
 
 
+def missing_tests(text: str) -> list[str]:
+    """Return those of the tests that a text names, as `FILE::TEST` below tests/, which there are not."""
+    missing = []
+    for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", text):
+        file = ROOT / "tests" / path
+        if not file.exists() or not re.search(rf"def {name}\(", file.read_text(encoding="utf-8")):
+            missing.append(f"{path}::{name}")
+    return missing
+
+
+def test_each_fault_is_tried_by_what_the_table_says() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    table = page.partition("## Which fault is tried where")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    assert missing_tests(table) == []
+    named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row.partition(" | ")[2])}
+    known = {fault.name for fault in FAULTS}
+    assert named <= known
+    # Those of the network are named once for three links.
+    links = ("reset-", "stall-", "half-open-", "delay-", "throttle-")
+    assert {name for name in known if not name.startswith(links)} <= named
+    assert all("`" in row.partition(" | ")[2] for row in rows), "each line names what tries it"
+
+
 def test_what_security_names_is_tried() -> None:
     page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     rows = [
         line for line in page.partition("## Who can reach what")[2].partition("\n## ")[0].splitlines() if "::" in line
     ]
     assert len(rows) > 10
-    for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", "\n".join(rows)):
-        assert re.search(rf"def {name}\(", (ROOT / "tests" / path).read_text(encoding="utf-8")), f"{path}::{name}"
+    assert missing_tests("\n".join(rows)) == []
     assert all(row.rstrip("| ").endswith("`") for row in rows), "each line ends with a test"

@@ -116,7 +116,7 @@ def test_the_example_runs_as_it_is_shown(spark: Any, kafka: str, written: dict[s
     home = subprocess.run(shown, capture_output=True, text=True, check=True).stdout.strip()
     submit = [f"{home}/bin/spark-submit", "--master", "local[2]", "--jars", jars]
     program = [str(ROOT / "examples" / "spark_kafka.py"), kafka, "sensors.bme280"]
-    done = subprocess.run([*submit, *program], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    done = subprocess.run([*submit, *program], capture_output=True, text=True, timeout=500, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     counts = [int(line.split("|")[2]) for line in done.stdout.splitlines() if line.startswith("|{")]
     assert sum(counts) == written["sensors.bme280"], done.stdout

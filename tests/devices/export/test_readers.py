@@ -200,6 +200,7 @@ def test_delta(delta_folder: Path, messages: dict[Any, Any], reader: str) -> Non
 
 
 @pytest.mark.spark
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning")  # py4j's
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_spark(spark: Any, folder: Path, messages: dict[Any, Any], tmp_path: Path) -> None:
