@@ -49,6 +49,8 @@ def read_monthly(path: Path) -> list[dict[str, float]]:
     unknown = [name for name in head if name not in ("month", *BOUNDS)]
     if unknown:
         raise ValueError(f"{path}:{lines[0][0]}: column '{unknown[0][:40]}' is not one of month, {', '.join(BOUNDS)}")
+    if twins := sorted({name for name in head if head.count(name) > 1}):
+        raise ValueError(f"{path}:{lines[0][0]}: column {twins[0]} is there twice; keep one of them")
     found: dict[int, dict[str, float]] = {}
     for number, line in lines[1:]:
         month, row = _read_row(f"{path}:{number}", head, next(csv.reader([line])))

@@ -95,6 +95,8 @@ def _columns(path: Path, head: list[str]) -> dict[str, int]:
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise ValueError(f"{path}:1: has no column {missing[0]}; the head has {','.join(COLUMNS)} in any order")
+    if twins := [name for name in COLUMNS if names.count(name) > 1]:
+        raise ValueError(f"{path}:1: column {twins[0]} is there twice; keep one of them")
     return {name: names.index(name) for name in COLUMNS}
 
 

@@ -42,6 +42,7 @@ def test_a_table_of_normals_is_the_climate_of_its_site(tmp_path: Path) -> None:
         ([], "is empty; write a head and twelve lines"),
         (["month,temperature_c"], ":1: has no column range_c"),
         ([HEAD + ",wind", *ROWS], ":1: column 'wind' is not one of"),
+        ([HEAD + ",humidity", *ROWS], ":1: column humidity is there twice; keep one of them"),
         ([HEAD, *ROWS[:-1]], "month 12 is missing"),
         ([HEAD, *ROWS, ROWS[0]], ":14: month 1 is there twice"),
         ([HEAD, "1,warm,7,2,50,1015,6"], ":2: temperature_c is 'warm'; write a number"),

@@ -166,6 +166,7 @@ def test_too_short_a_series_is_refused() -> None:
     [
         ([], ":1: has no column timestamp"),
         (["timestamp,temperature_c,humidity"], ":1: has no column pressure_hpa"),
+        (["humidity,timestamp,temperature_c,humidity,pressure_hpa"], ":1: column humidity is there twice"),
         ([HEAD], "has no reading"),
         ([HEAD, "2026-01-01T00:00:00Z,4,80"], ":2: has 3 values"),
         ([HEAD, "yesterday,4,80,1010"], ":2: timestamp is 'yesterday'; write ISO 8601"),
