@@ -232,7 +232,7 @@ class TimeChange:
 
     at_ms: int
     """The devices' time, ms since 1970 UTC."""
-    time_scale: Annotated[float, Field(gt=0)]
+    time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -313,7 +313,7 @@ class RunRecord:
     stopped_ms: int
     sim_started_ms: int
     """The devices' time when the run started."""
-    time_scale: Annotated[float, Field(gt=0)] = 1.0
+    time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """When the run started."""
     time_changes: list[TimeChange] = field(default_factory=list)
     """When it changed, in order; all that is placed in time goes by `device_time`."""
@@ -323,7 +323,7 @@ class RunRecord:
     """Handed to the connection - due: count, percentiles, and `buckets` of (upper edge, count)."""
     puback_ms: dict[str, Any] = field(default_factory=dict)
     """Acknowledged by the broker - published, of a sample."""
-    connected_after_s: float | None = None
+    connected_after_s: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """From the first attempt to connect until every device had been connected once; None where one never was."""
     limited_by: str = ""
     """broker, generator, network, takeover or none."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import atheris
 
+from tests.fuzz.json_mutator import mutate_json
 from tests.fuzz.targets import TARGETS
 
 _FOUND = "-artifact_prefix="
@@ -31,8 +32,14 @@ def main() -> None:
             (found / f"raised-{sha1(data, usedforsecurity=False).hexdigest()}").write_bytes(data)
             raise
 
-    atheris.Setup([sys.argv[0], *options], case)
+    atheris.Setup([sys.argv[0], *options], case, custom_mutator=mutate)
     atheris.Fuzz()
+
+
+def mutate(data: bytes, most_bytes: int, seed: int) -> bytes:
+    """Change JSON into other JSON in one of two cases, and anything else as libFuzzer does."""
+    made = mutate_json(data, most_bytes, seed) if seed % 2 else None
+    return atheris.Mutate(data, most_bytes) if made is None else made
 
 
 if __name__ == "__main__":
