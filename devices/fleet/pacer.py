@@ -38,6 +38,9 @@ LONGEST_S = 1.0
 # Messages that are due within so much time leave together, each up to so late: half of it cost 8 to 10 µs of CPU a
 # message more at 3,000 a second.
 TICK_S = 0.004
+# What is overdue leaves in portions of so many, some 15 ms each: all at once, it would let connections wait, which is
+# what it may be late for, and acknowledgements.
+MOST_AT_ONCE = 512
 FOREVER_S = 10**9
 BARRIER_S = 10.0
 """So long messages are held up by a step that does not come."""
@@ -210,22 +213,28 @@ class Pacer:
                 changes = self._time.count
                 due_wall = self._walls([*batch.due_ms, window_end_ms])
             now = loop.time()
-            ready = bisect_right(due_wall, now, lo=done)
+            due = bisect_right(due_wall, now, lo=done)
+            ready = due
+            if due - done > MOST_AT_ONCE:
+                # Those of one moment stay together: it is reached, or it is not.
+                ready = min(due, bisect_right(batch.due_ms, batch.due_ms[done + MOST_AT_ONCE - 1]))
             for due_ms, device, seq, address, payload in islice(rows, ready - done):
                 while actions and actions[0][0] <= due_ms:
                     heapq.heappop(actions)[2]()
                 self._emit(device, seq, address, payload)
-            # What comes later waits for the messages of the next window.
-            while actions and actions[0][0] <= window_end_ms and self._wall(actions[0][0]) <= now:
+            # What comes later waits for the messages of the next window, or portion.
+            while ready == due and actions and actions[0][0] <= window_end_ms and self._wall(actions[0][0]) <= now:
                 heapq.heappop(actions)[2]()
             if done < min(ready, len(batch)):
                 self.lag.add([1000 * (now - due) for due in due_wall[done : min(ready, len(batch))]])
             if done < ready:
                 self.reached_ms = batch.due_ms[ready - 1] + 1 if ready <= len(batch) else window_end_ms
             done = ready
-            if done < len(due_wall):
-                due = min(due_wall[done], self._wall(actions[0][0])) if actions else due_wall[done]
-                await _sleep(min(max(TICK_S, due - loop.time()), LONGEST_S), stop)
+            if done < due:
+                await asyncio.sleep(0)
+            elif done < len(due_wall):
+                next_s = min(due_wall[done], self._wall(actions[0][0])) if actions else due_wall[done]
+                await _sleep(min(max(TICK_S, next_s - loop.time()), LONGEST_S), stop)
 
     def _walls(self, device_times_ms: list[int]) -> list[float]:
         elapsed_ms = self._time.all_elapsed_ms(np.array(device_times_ms, np.int64))

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import orjson
 import pytest
@@ -81,6 +83,41 @@ async def test_time_comes_to_pass_at_another_scale_without_a_change_of_what_is_s
     assert [payload for _, payload in emitted] == expected.payload
     due = [began + time.elapsed_ms(one) / 1000 for one in expected.due_ms]
     assert all(moment >= one for (moment, _), one in zip(emitted, due, strict=True))
+
+
+async def test_what_is_overdue_lets_others_have_their_turn_and_keeps_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.fleet.pacer.MOST_AT_ONCE", 7)
+    line, said, turns = timeline(count=50), list[bytes](), list[int]()
+    pacer = Pacer(line, NOON_MS, passing(1.0), emit_to(said))
+    before, missing = list[bytes](), list[bytes]()
+    expected = line.batch(NOON_MS, NOON_MS + 1000)
+    due_ms = dict(zip(expected.payload, expected.due_ms, strict=True))
+
+    def act() -> None:
+        before.extend(said)
+        missing.extend(payload for payload in expected.payload[len(said) :] if due_ms[payload] < at_ms)
+
+    at_ms = expected.due_ms[100]
+    pacer.schedule_action(at_ms, act)
+
+    async def look() -> None:
+        while True:
+            turns.append(len(said))
+            assert all(due_ms[payload] < pacer.reached_ms for payload in said)
+            assert all(due_ms[payload] >= pacer.reached_ms for payload in expected.payload[len(said) :])
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    # It begins ten seconds late.
+    await pacer.run_pacer(asyncio.get_running_loop().time() - 10, 1.0, asyncio.Event())
+    assert not looking.done()
+    looking.cancel()
+    assert said == expected.payload
+    assert (pacer.lag.total, pacer.reached_ms) == (len(said), NOON_MS + 1000)
+    assert max(after - one for one, after in pairwise(turns)) <= 7 + max(Counter(expected.due_ms).values())
+    assert before
+    assert all(due_ms[payload] < at_ms for payload in before)
+    assert not missing
 
 
 async def test_a_stop_is_heeded_between_two_readings() -> None:
