@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         judge = stack.enter_context(Judge(brokers))
         scenario = folder / "scale.yaml"
         scenario.write_text(yaml.safe_dump(_scenario(options, [broker.url for broker in brokers])))
+        began_s = time.time()
         run = _run(scenario, folder / "run", options)
         watch = _Watch(run, folder / "run", options)
         try:
@@ -101,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record, states = RunRecord.load(folder / "run"), _states(folder / "run")
         back = None if outage is None else comeback([one.log for one in brokers], outage.began_s, outage.ended_s)
         heard = dict(judge.devices)
-    summary = _summary(options, report, record, heard)
+    summary = _summary(options, report, record, heard) | _phases(options, states, began_s)
     if missing:
         summary |= {"ok": False, "not connected": f"{missing:,} after {CONNECT_LIMIT_S} s"}
     if missing and options.outage:
@@ -302,6 +303,22 @@ def _summary(
             f"{(report['rss_bytes'] - options.workers * base) / max(len(record.devices), 1):,.0f} bytes"
         ),
         "verdict": report["verdict"],
+    }
+
+
+def _phases(options: argparse.Namespace, states: Sequence[dict[str, Any]], began_s: float) -> dict[str, Any]:
+    """When a run came so far, in seconds since its processes were started, by what it writes down every second."""
+
+    def since_start(name: str, least: int) -> str:
+        found = next((state["at_ms"] / 1000 - began_s for state in states if state[name] >= least), None)
+        return "never" if found is None else f"{found:.0f} s"
+
+    shares = (1, options.devices // 2, options.devices)
+    return {
+        "the first, half and all of the devices connected after the start of the processes": " / ".join(
+            since_start("connected", least) for least in shares
+        ),
+        "the first messages acknowledged after it": since_start("acknowledged", 1),
     }
 
 
