@@ -3,7 +3,7 @@
 Visits are over-dispersed as real ones: profile x day effect x correlated hour effect, and Poisson only on top.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,6 +89,10 @@ class Shops:
     """Month and day."""
     holiday_level: float = 1.0
     """Share of the usual visitors who come on a holiday."""
+
+    def take(self, some: slice) -> "Shops":
+        """Return some of the doors."""
+        return replace(self, keys=self.keys[some], sites=self.sites[some])
 
     def totals(self, world: World, days: Ints) -> Ints:
         """Return the visits of each shop (rows) on each local day (columns; days since 1970-01-01)."""

@@ -16,8 +16,9 @@ from devices.sensors.columns import Columns, DictionaryColumn, TimeColumn
 from devices.sensors.kind import DeviceKind
 from devices.sensors.packed_events import PackedEvents
 from devices.sensors.people.events import VisitEvent, VisitState, visit_columns, visit_events_of
-from devices.sensors.people.visits import ENTRY, SESSION, VisitDay, VisitMessages
-from devices.world.random import Ints
+from devices.sensors.people.visit_windows import AHEAD_MS, KnownVisits, VisitWindows
+from devices.sensors.people.visits import ENTRY, SESSION, VisitDay, VisitMessages, customer_ids
+from devices.world.random import Hashes, Ints, hash_bits
 from devices.world.shops import Shops
 from devices.world.world import DAY_MS, HOUR_MS, World
 from edgewire.clock import parse_ms
@@ -27,8 +28,16 @@ from edgewire.config_errors import text_matching
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")  # from 1970-01-01
 _MOST_CUSTOMERS = 200_000
 _DAYS_KEPT = 3
+_LIVE_MS, _LIVE_SHOPS = 1000, 20_000
+"""A live run asks for no more at once, and has no more shops: an export of many asks for as little, and needs whole
+days."""
 _TOTALS_AT_ONCE = 200_000
 _SUMS_KEPT = 64
+_TOTALS_KEPT = 8
+_COUNTS_KEPT, _COUNTS_OF_ONE_KEPT = 8, 8192
+"""Messages before an instant: devices that were reset, or rebooted, ask for those before that again and again."""
+_FEW = 4
+"""Shops whose past days are drawn one by one."""
 
 
 class PeopleSettings(Config):
@@ -76,7 +85,12 @@ class PeopleSensor:
             settings.holiday_level,
         )
         self._day = lru_cache(_DAYS_KEPT)(self._make_day)
-        self._after_start = lru_cache(_DAYS_KEPT)(self._count_after)
+        self._windows = lru_cache(_DAYS_KEPT)(self._make_windows)
+        self._can_be_live = self.lookback_ms <= AHEAD_MS and len(self._sites) <= _LIVE_SHOPS
+        self._is_live = self._can_be_live
+        self._messages_of_day = lru_cache(_TOTALS_KEPT)(self._count_day)
+        self._counts_of_all = lru_cache(_COUNTS_KEPT)(self._make_counts_of_all)
+        self._count_of_one = lru_cache(_COUNTS_OF_ONE_KEPT)(self._make_count_of_one)
         # VisitMessages since a day, by the day before which they are counted; of one world and first day.
         self._sums: dict[int, Ints] = {}
         self._sums_of: tuple[World, int] | None = None
@@ -95,7 +109,8 @@ class PeopleSensor:
         longest = int((last - first).max(initial=0))
         for day in np.unique(np.minimum(first[:, None] + np.arange(longest + 1), last[:, None])).tolist():
             today, began, between = last == day, first == day, (first <= day) & (last > day)
-            visits = self._day(world, day)
+            asked = ids[today | began | between]
+            visits = self._visits(world, day, asked, int(begins.min()), int(times.max()))
             totals[:, today] = visits.counted_until(ids[today], times[today])
             recent[:, today] += totals[:, today]
             recent[:, between] += visits.counted_all(ids[between])
@@ -115,52 +130,78 @@ class PeopleSensor:
         owners: list[Ints] = []
         times: list[Ints] = []
         fields: list[PackedEvents] = []
-        for day in range(
-            int(self._days(world, ids, start_ms).min()), int(self._days(world, ids, stop_ms - 1).max()) + 1
-        ):
-            visits = self._day(world, day)
+        self._is_live = self._can_be_live and stop_ms - start_ms <= _LIVE_MS
+        first, last = self._days(world, ids, start_ms), self._days(world, ids, stop_ms - 1)
+        for day in range(int(first.min()), int(last.max()) + 1):
+            visits = self._visits(world, day, ids[(first <= day) & (day <= last)], start_ms, stop_ms)
             messages = visits.messages(ids, start_ms, stop_ms)
             owners.append(messages.owner)
             times.append(messages.due_ms)
-            fields.append(_fields(visits, messages, self._event_types))
+            keys = self._shops.keys[ids[messages.owner]]
+            fields.append(_fields(world.seed, day, keys, messages, self._event_types))
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         return Events(owner[order], np.concatenate(times)[order], PackedEvents.concat(fields).take(order))
 
     def event_count(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Ints:
         """Count three messages a visit of whole days, and of the first and the last day what lies in the window."""
-        everyone = np.arange(len(self._sites))
-        first, last = self._days(world, everyone, start_ms), self._days(world, everyone, stop_ms)
-        counts = np.zeros(len(everyone), dtype=np.int64)
+        first, last = self._days(world, ids, start_ms), self._days(world, ids, stop_ms)
+        counts = np.zeros(len(ids), dtype=np.int64)
         for day in np.unique(last).tolist():
-            rows = everyone[last == day]
-            counts[rows] = self._day(world, day).count_before(rows, stop_ms)
+            rows = np.flatnonzero(last == day)
+            counts[rows] = self._count_before(world, day, ids[rows], stop_ms)
             begun = rows[first[rows] == day]
-            counts[begun] -= self._day(world, day).count_before(begun, start_ms)
+            counts[begun] -= self._count_before(world, day, ids[begun], start_ms)
         later = first < last
         if later.any():
-            counts[later] += self._after_start(world, start_ms)[later]
+            for day in np.unique(first[later]).tolist():
+                rows = np.flatnonzero(later & (first == day))
+                counts[rows] += self._messages_of_day(world, day)[ids[rows]]
+                counts[rows] -= self._count_before(world, day, ids[rows], start_ms)
             low, high = int(first[later].min()), int(last[later].max())
-            counts[later] += self._messages(world, low + 1, high)[later]
+            counts[later] += self._messages(world, low + 1, high)[ids[later]]
             # Sites in different zones may have begun or ended on different days.
             for day in range(low + 1, int(first[later].max()) + 1):
-                rows = everyone[later & (first >= day)]
-                counts[rows] -= self._messages_of_day(world, day)[rows]
+                rows = np.flatnonzero(later & (first >= day))
+                counts[rows] -= self._messages_of_day(world, day)[ids[rows]]
             for day in range(int(last[later].min()), high):
-                rows = everyone[later & (last <= day)]
-                counts[rows] -= self._messages_of_day(world, day)[rows]
-        return counts[ids]
-
-    def _count_after(self, world: World, start_ms: int) -> Ints:
-        """Count the messages of each shop from an instant to the end of its local day."""
-        everyone = np.arange(len(self._sites))
-        days = self._days(world, everyone, start_ms)
-        counts = np.zeros(len(everyone), dtype=np.int64)
-        for day in np.unique(days).tolist():
-            rows = everyone[days == day]
-            visits = self._day(world, day)
-            counts[rows] = visits.count_all(rows) - visits.count_before(rows, start_ms)
+                rows = np.flatnonzero(later & (last <= day))
+                counts[rows] -= self._messages_of_day(world, day)[ids[rows]]
         return counts
+
+    def _count_before(self, world: World, day: int, ids: Ints, time_ms: int) -> Ints:
+        """Count the messages of shops on a day before an instant: windows move on with what is asked, never back."""
+        if not self._is_live:
+            return self._day(world, day).count_before(ids, time_ms)
+        known = self._known(world, day, ids, time_ms, time_ms)
+        if known.covers(ids, time_ms, time_ms):
+            return known.count_before(ids, time_ms)
+        if len(ids) > _FEW:
+            return self._counts_of_all(world, day, time_ms)[ids]
+        return np.array([self._count_of_one(world, day, one, time_ms) for one in ids.tolist()])
+
+    def _make_counts_of_all(self, world: World, day: int, time_ms: int) -> Ints:
+        everyone = np.arange(len(self._sites))
+        return self._make_windows(world, day).reach(everyone, time_ms, time_ms).count_before(everyone, time_ms)
+
+    def _make_count_of_one(self, world: World, day: int, one: int, time_ms: int) -> int:
+        shop = self._shops.take(slice(one, one + 1))
+        alone = VisitDay(world, shop, day, self._accuracy, self._powered_on_ms)
+        return int(alone.count_before(np.array([0]), time_ms)[0])
+
+    def _visits(self, world: World, day: int, ids: Ints, begin_ms: int, end_ms: int) -> VisitDay | KnownVisits:
+        """Return who knows of these shops what was between two instants: windows, which never move back, or the day."""
+        if self._is_live and end_ms - begin_ms <= self.lookback_ms + _LIVE_MS:
+            known = self._known(world, day, ids, begin_ms, end_ms)
+            if known.covers(ids, begin_ms, end_ms):
+                return known
+        return self._day(world, day)
+
+    def _known(self, world: World, day: int, ids: Ints, begin_ms: int, end_ms: int) -> KnownVisits:
+        """Return what is known of the minutes ahead, which move on where [begin_ms, end_ms] is later."""
+        windows = self._windows(world, day)
+        known = windows.known
+        return windows.reach(ids, begin_ms, end_ms) if known.is_behind(ids, end_ms) else known
 
     def _messages(self, world: World, first_day: int, stop_day: int) -> Ints:
         """Count the messages of each shop in the days [first_day, stop_day), from the nearest answer there was before.
@@ -181,11 +222,14 @@ class PeopleSensor:
         self._sums[stop_day] = total
         return total.copy()
 
-    def _messages_of_day(self, world: World, day: int) -> Ints:
+    def _count_day(self, world: World, day: int) -> Ints:
         return np.asarray(3 * self._shops.totals(world, np.array([day]))[:, 0])
 
     def _make_day(self, world: World, day: int) -> VisitDay:
         return VisitDay(world, self._shops, day, self._accuracy, self._powered_on_ms)
+
+    def _make_windows(self, world: World, day: int) -> VisitWindows:
+        return VisitWindows(world, self._shops, day, self._accuracy, self._powered_on_ms, self.lookback_ms)
 
     def _days(self, world: World, ids: Ints, time_ms: int) -> Ints:
         """Return the local day of each shop."""
@@ -197,21 +241,21 @@ class PeopleSensor:
 _SLOTS = [f"{start:02d}:00–{(start + 2) % 24:02d}:59" for start in (1, 4, 7, 10, 13, 16, 19, 22)]
 
 
-def _fields(day: VisitDay, messages: VisitMessages, types: tuple[VisitEvent, ...]) -> PackedEvents:
+def _fields(seed: int, day: int, keys: Hashes, messages: VisitMessages, types: tuple[VisitEvent, ...]) -> PackedEvents:
     """Return what these messages say; weekday and time slot are in UTC, as all their times."""
     is_session = messages.sorts == SESSION
     session, crossing = np.flatnonzero(is_session), np.flatnonzero(~is_session)
     entries, exits, sorts = messages.entries_ms[session], messages.exits_ms[session], messages.sorts[crossing]
     sessions: Columns = {
         "event_type": DictionaryColumn(np.zeros(len(session), dtype=np.int64), ("foot_traffic",)),
-        "customer_id": day.customer_ids(messages.visitors[session]),
+        "customer_id": customer_ids(seed, day, keys[session], messages.numbers[session]),
         "entry_time": TimeColumn(entries),
         "exit_time": TimeColumn(exits),
         "trip_duration_minutes": np.rint((exits - entries) / 60_000).astype(np.int64),
         **_calendar(entries),
     }
     if types:
-        bits = day.visit_bits(messages.visitors[session])
+        bits = hash_bits(seed, "shop/visit", keys[session], day, messages.numbers[session])
         sessions |= visit_columns(types, VisitState(entries, exits, bits))
     moments = np.where(sorts == ENTRY, messages.entries_ms[crossing], messages.exits_ms[crossing])
     crossings: Columns = {
