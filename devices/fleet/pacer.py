@@ -38,9 +38,9 @@ LONGEST_S = 1.0
 # Messages that are due within so much time leave together, each up to so late: half of it cost 8 to 10 µs of CPU a
 # message more at 3,000 a second.
 TICK_S = 0.004
-# What is overdue leaves in portions of so many, some 15 ms each: all at once, it would let connections wait, which is
-# what it may be late for, and acknowledgements.
 MOST_AT_ONCE = 512
+"""What is overdue leaves in portions of so many, some 15 ms each: all at once, it would let connections wait, which is
+what it may be late for, and acknowledgements."""
 FOREVER_S = 10**9
 BARRIER_S = 10.0
 """So long messages are held up by a step that does not come."""
@@ -84,8 +84,12 @@ class Pacer:
         *,
         messages: int | None = None,
         barriers: Sequence[int] = (),
+        on_burst: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Emit what is due as of the device time `begin_ms`, in the run whose `time` this is.
+
+        `on_burst` is told how many messages follow at once, and with 0 that all those are emitted which are to leave
+        before something else is done.
 
         `scheduled_actions` is asked ahead, in another thread, for what is to be done in a window of device time.
 
@@ -95,6 +99,9 @@ class Pacer:
         self._timeline = timeline
         self._time = time
         self._emit = emit
+        self._on_burst = on_burst
+        self.most_at_once = MOST_AT_ONCE
+        """Messages of a portion of what is overdue."""
         self._quota = None if messages is None else Quota(messages, len(timeline.devices))
         self._began = 0.0
         self._duration_ms = math.inf
@@ -215,13 +222,17 @@ class Pacer:
             now = loop.time()
             due = bisect_right(due_wall, now, lo=done)
             ready = due
-            if due - done > MOST_AT_ONCE:
+            if due - done > self.most_at_once:
                 # Those of one moment stay together: it is reached, or it is not.
-                ready = min(due, bisect_right(batch.due_ms, batch.due_ms[done + MOST_AT_ONCE - 1]))
+                ready = min(due, bisect_right(batch.due_ms, batch.due_ms[done + self.most_at_once - 1]))
+            self._on_burst(ready - done)
             for due_ms, device, seq, address, payload in islice(rows, ready - done):
                 while actions and actions[0][0] <= due_ms:
+                    self._on_burst(0)
                     heapq.heappop(actions)[2]()
+                    self._on_burst(ready - done)
                 self._emit(device, seq, address, payload)
+            self._on_burst(0)
             # What comes later waits for the messages of the next window, or portion.
             while ready == due and actions and actions[0][0] <= window_end_ms and self._wall(actions[0][0]) <= now:
                 heapq.heappop(actions)[2]()

@@ -15,12 +15,13 @@ from devices.fleet.device_tap import DeviceTap, TappedMessage
 from devices.fleet.fault_injector import FaultInjector
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.latency import AckProbe
-from devices.fleet.pacer import Pacer, ScheduledAction
+from devices.fleet.pacer import MOST_AT_ONCE, Pacer, ScheduledAction
 from devices.fleet.standby_client import StandbyClient
 from devices.timeline.timeline import Timeline
 from edgewire.device_time import DeviceTime
 from edgewire.dialects.encoder import Publication
 from edgewire.dialects.payload_template import READING_MARK, join_readings
+from edgewire.link import Link
 from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message
 
@@ -40,6 +41,11 @@ class PartOwner(Protocol):
     def connect_duplicate(self, duplicate: DuplicateClient) -> None: ...
 
     def on_asked_for(self, client: DeviceClient, at_ms: int, message: Publication) -> None: ...
+
+
+MOST_OF_EACH, FEW_CONNECTIONS = 8, 1024
+"""Where so few connections are late, so many messages of each leave together, in one write (see `_on_burst`): there are
+not many others that wait to be made meanwhile."""
 
 
 class FleetPart:
@@ -66,8 +72,20 @@ class FleetPart:
         """By their position in the timeline."""
         own = [at_ms for at_ms in barriers if at_ms >= begin_ms]
         self.pacer = Pacer(
-            timeline, begin_ms, time, self._emit, self._scheduled_actions, messages=messages, barriers=own
+            timeline,
+            begin_ms,
+            time,
+            self._emit,
+            self._scheduled_actions,
+            messages=messages,
+            barriers=own,
+            on_burst=self._on_burst,
         )
+        # Whether several messages of a connection are to be expected in the burst that is emitted, and the links on
+        # which they are held back.
+        self._connections = 0
+        self._is_burst = False
+        self._corked: list[Link] = []
         self.emitted = 0
         self.boots: dict[int, int] = {}
         """Position -> first boot, of devices whose ids others had before."""
@@ -83,6 +101,9 @@ class FleetPart:
 
     async def run_part(self, began: float, duration_s: float, stop: asyncio.Event) -> None:
         """Emit until `stop` is set, all devices have left, or the run is over: see `Pacer.run_pacer`."""
+        self._connections = len({client.carrier for client in self.clients})
+        if self._connections <= FEW_CONNECTIONS:
+            self.pacer.most_at_once = max(MOST_AT_ONCE, MOST_OF_EACH * self._connections)
         forward = asyncio.create_task(_set_after(stop, self._ended), name="stop part")
         try:
             await self.pacer.run_pacer(began, duration_s, self._ended)
@@ -243,8 +264,22 @@ class FleetPart:
         """Take back what the timeline holds of a device since an instant: it was not emitted."""
         self.timeline.overrides.silence_since(self.position_of(client), at_ms)
 
+    def _on_burst(self, messages: int) -> None:
+        """Have what a connection is to send at once leave in one write, where there is more than a message of each.
+
+        A write takes most of what a message takes, and more than to hold it back. Where the fleet is on time there are
+        several only of gateways.
+        """
+        self._is_burst = messages > self._connections
+        if not messages:
+            for link in self._corked:
+                link.uncork()
+            self._corked.clear()
+
     def _emit(self, position: int, seq: int, address: int, payload: bytes) -> None:
         client = self.clients[position]
+        if self._is_burst and (link := client.carrier.link) is not None and link.cork():
+            self._corked.append(link)
         if seq != NO_SEQ:
             self.emitted += 1
         if self._taps and (tap := self._taps.get(position)) is not None:

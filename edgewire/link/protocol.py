@@ -28,6 +28,8 @@ from edgewire.mqtt import (
 
 LINGER_S = 2.0
 """How long what is queued may take to leave before a closing connection is cut."""
+CORKED_PACKETS = 64
+"""So many packets are held back at the most: then they leave, and `writable` says whether more may come."""
 
 
 class Link(asyncio.Protocol):
@@ -97,7 +99,8 @@ class Link(asyncio.Protocol):
         packet_id = session.publish(
             topic, payload, qos=qos, retain=retain, now=self._clock(), properties=properties, token=token
         )
-        self.flush()
+        if not self._corked or session.queued >= CORKED_PACKETS:
+            self._write()
         return packet_id
 
     def ack(self, message: Message) -> bool:
@@ -120,8 +123,27 @@ class Link(asyncio.Protocol):
         return packet_id
 
     def flush(self) -> None:
-        """Hand what the session has queued to the transport."""
-        if self._corked or self._reason is not None or self._transport is None:
+        """Hand what the session has queued to the transport, unless it is held back."""
+        if not self._corked:
+            self._write()
+
+    def cork(self) -> bool:
+        """Hold back what is published until `uncork`, so that it leaves in one write; return whether it was not so far.
+
+        To be undone before the event loop goes on.
+        """
+        if self._corked:
+            return False
+        self._corked = True
+        return True
+
+    def uncork(self) -> None:
+        """Let go what was held back."""
+        self._corked = False
+        self._write()
+
+    def _write(self) -> None:
+        if self._reason is not None or self._transport is None:
             return
         data = self.session.data_to_send()
         if data and not self._drop_outgoing:

@@ -168,6 +168,11 @@ class Session:
         self._out = None
         return out[0] if len(out) == 1 else b"".join(out)
 
+    @property
+    def queued(self) -> int:
+        """Return how many packets are to be sent."""
+        return 0 if self._out is None else len(self._out)
+
     def _queue(self, packet: bytes) -> None:
         if self._out is None:
             self._out = [packet]

@@ -174,6 +174,35 @@ async def test_what_is_scheduled_comes_in_its_turn_among_the_messages() -> None:
     assert len(done) == len(expected) + len(moments)
 
 
+async def test_a_burst_is_told_of_before_it_and_is_over_before_anything_else_is_done() -> None:
+    line = timeline()
+    told: list[int | str] = []
+    moments = [NOON_MS + 100, NOON_MS + 300]
+
+    def scheduled_actions(from_ms: int, to_ms: int) -> list[tuple[int, Callable[[], None]]]:
+        return [(at, partial(told.append, "act")) for at in moments if from_ms <= at < to_ms]
+
+    emit = partial(_tell, told)
+    pacer = Pacer(line, NOON_MS, passing(1.0), emit, scheduled_actions, on_burst=told.append)
+    # It is late by all of it.
+    await pacer.run_pacer(asyncio.get_running_loop().time() - 1.0, 0.5, asyncio.Event())
+    emitted = len(line.batch(NOON_MS, NOON_MS + 500))
+    assert told.count("emitted") == emitted
+    assert max(one for one in told if isinstance(one, int)) >= emitted
+    state = 0
+    for one in told:
+        if isinstance(one, int):
+            state = one
+        else:
+            assert (state > 0) is (one == "emitted")
+    assert state == 0
+    assert told.count("act") == len(moments)
+
+
+def _tell(told: list[int | str], *_reading: object) -> None:
+    told.append("emitted")
+
+
 @pytest.mark.slow
 async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
     line = timeline()
