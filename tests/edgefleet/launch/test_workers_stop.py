@@ -347,13 +347,22 @@ def end_by_environment() -> NoReturn:
     os._exit(int(os.environ["EXIT_CODE"]))
 
 
+class NeverReady(ProcessLauncher):
+    """Does not hear that a worker is ready, which it may be sooner than it can be killed."""
+
+    def launch_worker(self, number: int, on_message: OnWorkerMessage) -> LocalProcess:
+        return super().launch_worker(
+            number, lambda message: None if isinstance(message, WorkerReady) else on_message(message)
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "said"), [((3, 4), "died of SIGKILL, sent by the kernel"), ((3, 3), "died of SIGKILL, its")]
 )
 async def test_a_worker_that_the_kernel_kills_for_want_of_memory_is_named_so(kills: tuple[int, int], said: str) -> None:
     counts = iter(kills)
-    launcher = ProcessLauncher("critical", lambda: next(counts))
+    launcher = NeverReady("critical", lambda: next(counts))
     run = Workers(JOB, 1, launcher)
     running = asyncio.create_task(run.run_workers(asyncio.Event()))
     await asyncio.sleep(0)
