@@ -43,8 +43,15 @@ _STORE_RATES = ("stored_per_s",)
 _LATENCIES = ("lag_ms", "puback_ms")
 _BREAKERS = ("closed", "half-open", "open")
 
-Count = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=1 << 48)]
+"""Of this, and of rates, there is a largest one, so that JSON can hold what is made of many."""
+Rate = Annotated[float, Field(ge=0, le=1e15)]
+
+
+class _Moment(BaseModel):
+    """Is looked at and kept as it came: so a number must not be a text that says one."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
 
 
 class _Head(BaseModel):
@@ -58,14 +65,24 @@ class _Head(BaseModel):
     events_left_out: Count = 0
 
 
-class _Latency(BaseModel):
+class _Latency(_Moment):
+    __pydantic_extra__: dict[str, float | None]
+
     p50: float | None
     p99: float | None
 
 
-class _Sink(BaseModel):
-    model_config = ConfigDict(extra="allow")
+class _Place(_Moment):
+    __pydantic_extra__: dict[str, str]
 
+    place: str
+
+
+class _Store(_Moment):
+    stored_per_s: Rate = 0.0
+
+
+class _Sink(_Moment):
     sink: str
     breaker: str
     delivered_per_s: Rate
@@ -74,17 +91,13 @@ class _Sink(BaseModel):
     dead_letters: Count
 
 
-class _Bridge(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
+class _Bridge(_Moment):
     received_per_s: Rate
     sinks: list[_Sink]
 
 
-class _State(BaseModel):
+class _State(_Moment):
     """Names what a reader counts on; the rest is shown where it is there."""
-
-    model_config = ConfigDict(extra="allow")
 
     at_ms: Count
     span_ms: Count
@@ -106,15 +119,14 @@ class _State(BaseModel):
     puback_ms: _Latency
     kinds: dict[str, dict[str, Count]]
     faults: list[int]
-    flow: list[dict[str, str]]
+    flow: list[_Place]
     problems: list[str]
     broker_is_away: bool
     bridge: _Bridge | None
+    store: _Store | None = None
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
+class _Event(_Moment):
     number: Count
     at_ms: Count
     text: str

@@ -323,7 +323,7 @@ def _read_object(sensor: str, body: dict[str, Any], found: _Found) -> None:
                 found.extra[f"{sensor}.{key}"] = value
         elif key in _CHIPS:
             _read_chip(key, value, found)
-        elif sensor == _ZIGBEE:
+        elif sensor == _ZIGBEE and _ZIGBEE in keys:  # in one that is within another, nothing is known by its name
             _read_object(key, value, found._replace(keys={"": keys[_ZIGBEE]}))
         else:
             # DS18x20 of firmware 5 has its sensors in it.

@@ -28,7 +28,7 @@ KEYS = sorted(
         "Time", "BME280", "Temperature", "TempUnit", "StatusSNS", "params", "method", "ts", "temperature:0", "tC",
         "_type", "lat", "tst", "state", "dev", "cmps", "stat_t", "val_tpl", "avty", "~", "friendly_name", "exposes",
         "last_seen", "battery", "voltage", "Wifi", "Info1", "events", "result", "migrate_discovery", "ids", "cns",
-        "unit_of_meas",
+        "unit_of_meas", "ZbReceived", "ENERGY", "ESP32", "GPS", "Power",
     }
 )  # fmt: skip
 SCALARS = st.one_of(
@@ -164,3 +164,11 @@ def test_what_is_nested_or_long_without_end_is_refused(dialect: str) -> None:
     for payload in (b"[" * 5000, b'{"a":' * 900 + b"1" + b"}" * 900, b'{"a":"' + b"x" * (2 << 20) + b'"}'):
         for topic in topics:
             assert decode(dialect, topic, payload) is None
+
+
+def test_an_object_within_one_of_its_name_is_another() -> None:
+    """What a bridge of Zigbee heard is named by that object alone; in another of its name nothing is known by it."""
+    payload = b'{"ZbReceived":{"ZbReceived":{"0x1234":{"Temperature":21.5}},"0x5678":{"Temperature":22.5}}}'
+    message = decode("tasmota", "tele/zb/SENSOR", payload)
+    assert message is not None
+    assert 22.5 in {value for values in (message.values, *message.parts.values()) for value in values.values()}

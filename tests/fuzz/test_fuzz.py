@@ -39,6 +39,29 @@ FOUND = [
         b'"default":"none"}]}',
         id="default-of-another-type",
     ),
+    # Nor does it look at names of fields, at what a logical type is, or at types that are named as simple ones are.
+    pytest.param(
+        "registry-answer",
+        b'{"type":"record","name":"a","fields":[{"name":["b"],"type":"string"}]}',
+        id="field-whose-name-is-no-text",
+    ),
+    pytest.param(
+        "registry-answer",
+        b'{"type":"record","name":"a","fields":[{"name":"b","type":{"type":"long","logicalType":["x"]}}]}',
+        id="logical-type-that-is-no-text",
+    ),
+    pytest.param(
+        "registry-answer",
+        b'{"type":"record","name":"null","fields":[{"name":"b","type":["string","null","string"],"default":null}]}',
+        id="record-named-as-a-simple-type",
+    ),
+    # JSON has no infinity: what was read as one would be written as nothing.
+    pytest.param(
+        "checkpoint",
+        b'{"run_id":"","scenario":"","broker":"","started_ms":1,"stopped_ms":2,"sim_started_ms":1,"time_scale":"1e999",'
+        b'"devices":[]}',
+        id="infinite-time-scale",
+    ),
     # Of bytes that are no UTF-8 aiohttp makes surrogates, which the bridge's admin port could neither compare nor say.
     pytest.param("request-head", b"host:\xff", id="host-that-is-no-text"),
     pytest.param("request-head", b"host:a\nauthorization:Bearer \xff", id="token-that-is-no-text"),

@@ -56,6 +56,9 @@ class AvroCodec:
                     raise UnusableSchema(f"the default of {at} is {preview_value(default)}, which its type is not")
         except RecursionError:
             raise UnusableSchema("its types are nested too deep") from None
+        except (TypeError, KeyError, AttributeError) as error:
+            # The parser does not look at all that a type says of itself, such as a logical type that is a list.
+            raise UnusableSchema(f"it is no schema of Avro: {str(error)[:200]}") from None
 
     def encode(self, fields: dict[str, Any]) -> bytes:
         """Return the fields in the binary form of Avro, without a header. Raises `UnfitMessage`."""
@@ -64,6 +67,8 @@ class AvroCodec:
             schemaless_writer(written, self._schema, self._convert(fields, ""))
         except RecursionError:
             raise UnfitMessage("it is nested too deep") from None
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise UnfitMessage(f"the writer of Avro does not take it: {str(error)[:200]}") from None
         return written.getvalue()
 
     def _compile(self, schema: Any) -> Convert:
@@ -101,6 +106,8 @@ class AvroCodec:
         raise UnusableSchema(f"it has the type {name}, which no value of JSON is")
 
     def _remember(self, schema: Mapping[str, Any], convert: Convert) -> Convert:
+        if schema["name"] in _PRIMITIVES:
+            raise UnusableSchema(f"one of its types is named {schema['name']}, which is the name of a simple type")
         self._named[schema["name"]] = convert
         self._definitions[schema["name"]] = schema
         return convert
@@ -129,6 +136,11 @@ class AvroCodec:
 
     def _record(self, schema: Mapping[str, Any]) -> Convert:
         self._named[schema["name"]] = _unset
+        for field in schema["fields"]:
+            if not isinstance(field["name"], str):
+                raise UnusableSchema(
+                    f"its record {schema['name']} has a field whose name is {preview_value(field['name'])}, no text"
+                )
         fields = [
             (field["name"], self._compile(field["type"]), field.get("default", _NO_DEFAULT))
             for field in schema["fields"]

@@ -83,6 +83,25 @@ def test_what_was_wrong_for_a_second_stays() -> None:
     assert merge_two(right, series_state(status_at(3), 1000))["bridge"] is None
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sent_per_s": "10"},  # a text that says a number is none where two are added
+        {"emitted_per_s": 1e308},
+        {"at_ms": 1 << 62},
+        {"lag_ms": {"p50": 1.0, "p99": 2.0, "p95": "3"}},
+        {"flow": [{"state": "away"}]},
+        {"store": {"stored_per_s": "1"}},
+        {"bridge": bridge_of("closed", 10.0) | {"received_per_s": "1"}},
+    ],
+)
+def test_what_could_not_be_merged_is_not_read(wrong: dict[str, Any]) -> None:
+    head = orjson.dumps(series_head(status_at(0)))
+    line = encode_line("state", series_state(status_at(1, bridge=bridge_of("closed", 10.0)), 1000) | wrong)
+    with pytest.raises(ConfigError, match=r"line 2 is no moment of a run: .*state\."):
+        StatusSeries.parse(head + b"\n" + line, FILE_NAME)
+
+
 def test_the_oldest_events_go_first_and_are_counted() -> None:
     events = [event_at(number, number) for number in range(MOST_EVENTS + 5)]
     series = StatusSeries(head=series_head(status_at(0)), events=events)
