@@ -25,7 +25,7 @@ from edgefleet.embedded import ManagedProcess, MosquittoProcess, answers, free_p
 
 IMAGES = Path(__file__).with_name("images")
 _BACKLOG = 60_000
-_CONNECTIONS, _INTERVAL, _CONNECTED_S = 300, "10ms", 60.0
+_CONNECTIONS, _INTERVAL, _CONNECTED_S = 1000, "10ms", 60.0
 _LOOKS_A_SECOND = 250
 
 
