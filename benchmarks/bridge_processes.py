@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +15,6 @@ from benchmarks.stack import Stack
 from edgefleet.embedded import ManagedProcess, answers, edgefleet_process
 
 _NAIVE = Path(__file__).with_name("naive_bridge.py")
-_SUBSCRIBED = b"subscribed\n"
 
 
 def ours(stack: Stack) -> ManagedProcess:
@@ -37,22 +37,34 @@ def read_profile(process: ManagedProcess, profile: Path) -> dict[str, dict[str, 
     return read
 
 
-class NaiveBridge(ManagedProcess):
+class AnnouncedProcess(ManagedProcess):
+    """A program that is ready when it has said so in its log, once more than before it was started."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], said: bytes, start_timeout_s: float = 20) -> None:
+        """`said` is a regular expression of what it says then; nothing runs before `start`."""
+        super().__init__(name, command, ready=self._has_announced, start_timeout_s=start_timeout_s)
+        self._said = re.compile(said)
+        self._before = 0
+
+    def start(self) -> Self:
+        """As `ManagedProcess.start`."""
+        self._before = self._announcements()
+        return super().start()
+
+    def _has_announced(self) -> bool:
+        return self._announcements() > self._before
+
+    def _announcements(self) -> int:
+        return len(self._said.findall(self.log.read_bytes())) if self.log.exists() else 0
+
+
+class NaiveBridge(AnnouncedProcess):
     """`naive_bridge.py`, ready when it has subscribed; `persistent` makes the broker keep its session."""
 
     def __init__(self, stack: Stack, *, persistent: bool = True) -> None:
         address = [stack.broker.host, str(stack.broker.port), stack.ingest_url, stack.kafka.bootstrap_servers]
         command: list[str | Path] = [sys.executable, _NAIVE, *address, *(["--persistent"] if persistent else [])]
-        super().__init__("naive bridge", command, ready=lambda: self._subscriptions() > self._before)
-        self._before = 0
-
-    def start(self) -> Self:
-        """As `ManagedProcess.start`."""
-        self._before = self._subscriptions()
-        return super().start()
-
-    def _subscriptions(self) -> int:
-        return self.log.read_bytes().count(_SUBSCRIBED) if self.log.exists() else 0
+        super().__init__("naive bridge", command, b"subscribed\n")
 
 
 def wait_until(done: Callable[[], bool], at_most_s: float, what: str) -> None:

@@ -5,15 +5,13 @@ A message is acknowledged to the broker when Camel has been given it; `synchrono
 
 import re
 from pathlib import Path
-from typing import Self
 
 import yaml
 
-from edgefleet.embedded import ManagedProcess
+from benchmarks.bridge_processes import AnnouncedProcess
 from tests.services.kafka import cache_folder, copy_jars
 
 _POM = Path(__file__).with_name("camel-pom.xml")
-_STARTED = b"Apache Camel"
 _JVM = ["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"]
 
 
@@ -30,7 +28,7 @@ def camel_jars() -> Path:
     return jars
 
 
-class Camel(ManagedProcess):
+class Camel(AnnouncedProcess):
     """Runs one route; ready once it has been started. `broker` is a URL, and its files are in `folder`."""
 
     def __init__(self, folder: Path, broker: str, bootstrap_servers: str, topic: str, *, synchronous: bool) -> None:
@@ -54,15 +52,4 @@ class Camel(ManagedProcess):
         )
         classes = f"{folder}:{camel_jars()}/*"
         command: list[str | Path] = ["java", *_JVM, "-cp", classes, "org.apache.camel.main.Main"]
-        super().__init__("camel", command, ready=lambda: self._starts() > self._before, start_timeout_s=120)
-        self._before = 0
-
-    def start(self) -> Self:
-        """As `ManagedProcess.start`."""
-        self._before = self._starts()
-        return super().start()
-
-    def _starts(self) -> int:
-        if not self.log.exists():
-            return 0
-        return sum(_STARTED in line and b" started in " in line for line in self.log.read_bytes().splitlines())
+        super().__init__("camel", command, rb"Apache Camel .* started in ", start_timeout_s=120)

@@ -6,9 +6,8 @@ It keeps nothing on disk: what it has not delivered it has not acknowledged, and
 import json
 import shutil
 from pathlib import Path
-from typing import Self
 
-from edgefleet.embedded import ManagedProcess
+from benchmarks.bridge_processes import AnnouncedProcess
 
 PROGRAM = "telegraf"
 HOW_TO_GET = (
@@ -18,7 +17,6 @@ BATCH = 1000
 FLUSH = "100ms"
 # Telegraf acknowledges what a batch has delivered; it is to have several of them under way.
 _UNDELIVERED = 10 * BATCH
-_CONNECTED = b"Connected ["
 
 
 def is_installed() -> bool:
@@ -26,7 +24,7 @@ def is_installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-class Telegraf(ManagedProcess):
+class Telegraf(AnnouncedProcess):
     """Runs it; ready once it has connected to the broker. Both addresses are URLs, and its files are in `folder`."""
 
     def __init__(self, folder: Path, broker: str, url: str) -> None:
@@ -57,13 +55,4 @@ data_format = "json"
 """
         )
         command: list[str | Path] = [PROGRAM, "--config", path]
-        super().__init__(PROGRAM, command, ready=lambda: self._connections() > self._before, start_timeout_s=60)
-        self._before = 0
-
-    def start(self) -> Self:
-        """As `ManagedProcess.start`."""
-        self._before = self._connections()
-        return super().start()
-
-    def _connections(self) -> int:
-        return self.log.read_bytes().count(_CONNECTED) if self.log.exists() else 0
+        super().__init__(PROGRAM, command, rb"Connected \[", start_timeout_s=60)

@@ -81,9 +81,9 @@ class FleetPart:
             barriers=own,
             on_burst=self._on_burst,
         )
+        self._connections = 0
         # Whether several messages of a connection are to be expected in the burst that is emitted, and the links on
         # which they are held back.
-        self._connections = 0
         self._is_burst = False
         self._corked: list[Link] = []
         self.emitted = 0
