@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import orjson
 import paho.mqtt.client as mqtt
 import yaml
+from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.proc import pid_of
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, edgefleet_process, free_port
@@ -236,7 +237,7 @@ def attack_bridge(broker: MosquittoProcess, said: bytes, again: bytes, seconds: 
         url = f"http://127.0.0.1:{admin}"
         with edgefleet_process("bridge", "bridge", "run", config, url=f"{url}/readyz") as process:
             before = peak_mib(process)
-            client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+            client = mqtt.Client(CallbackAPIVersion.VERSION2)
             client.connect("127.0.0.1", broker.port)
             client.loop_start()
             for seq in range(200):

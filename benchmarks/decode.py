@@ -222,7 +222,8 @@ def publish(stack: Stack, messages: list[Message]) -> None:
 
 
 def _delivered(stack: Stack) -> int:
-    return min(sum(sink[name] for name in ("delivered", "dropped", "dead_lettered")) for sink in stack.ledger())
+    settled = ("delivered", "dropped", "dead_lettered")
+    return min(sum(int(sink[name]) for name in settled) for sink in stack.ledger())
 
 
 def _cpu_of(stack: Stack, messages: list[Message]) -> float:
@@ -246,8 +247,8 @@ def _backlog(name: str, count: int, turn: int) -> Iterator[Message]:
 
 def _discovery() -> Iterator[Message]:
     for place in range(DEVICES):
-        described = {"dev_cla": "temperature", "unit_of_meas": "°C", "stat_t": f"dev{place}/sensor/out/state"}
-        config = described | {"dev": {"ids": f"dev{place}"}}
+        named = {"dev_cla": "temperature", "unit_of_meas": "°C", "stat_t": f"dev{place}/sensor/out/state"}
+        config = {**named, "dev": {"ids": f"dev{place}"}}
         yield f"homeassistant/sensor/dev{place}/out/config".encode(), orjson.dumps(config)
         properties = {"temperature": {"datatype": "float", "unit": "°C"}}
         described = {"homie": "5.0", "version": 1, "nodes": {"air": {"properties": properties}}}

@@ -116,9 +116,8 @@ async def _measure(url: str, devices: int, mix: dict[str, float], ca_file: str |
         groups = [
             {"kind": kind, "count": round(devices * share), "interval": f"{INTERVAL_S}s"} for kind, share in mix.items()
         ]
-        extra = {"ca_file": ca_file} if ca_file else {}
         connects = TLS_CONNECTS_PER_S if ca_file else CONNECTS_PER_S
-        scenario = Scenario(broker=url, devices=groups, connects_per_second=connects, **extra)
+        scenario = Scenario(broker=url, devices=groups, connects_per_second=connects, ca_file=ca_file)
         fleet = Fleet(scenario, name="memory")
         stop = asyncio.Event()
         running = asyncio.create_task(fleet.run(float("inf"), stop))

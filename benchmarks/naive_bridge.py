@@ -10,6 +10,7 @@ import sys
 import paho.mqtt.client as mqtt
 import requests
 from confluent_kafka import Producer
+from paho.mqtt.enums import CallbackAPIVersion
 
 HTTP = {
     "bme280": "/api/v1/sensors/bme280",
@@ -33,11 +34,11 @@ def main() -> None:
     session = requests.Session()
     producer = Producer({"bootstrap.servers": bootstrap})
 
-    def on_connect(client, userdata, flags, reason_code, properties):
+    def on_connect(client: mqtt.Client, *_: object) -> None:
         client.subscribe([("edge/+/+/+/telemetry", 1), ("edge/+/+/+/event", 1)])
         print("subscribed", flush=True)
 
-    def on_message(client, userdata, message):
+    def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         kind = message.topic.split("/")[2]
         payload = json.loads(message.payload)
         try:
@@ -49,7 +50,7 @@ def main() -> None:
         producer.poll(0)
 
     client = mqtt.Client(
-        mqtt.CallbackAPIVersion.VERSION2, client_id="naive-bridge" if persistent else "", clean_session=not persistent
+        CallbackAPIVersion.VERSION2, client_id="naive-bridge" if persistent else "", clean_session=not persistent
     )
     client.on_connect = on_connect
     client.on_message = on_message

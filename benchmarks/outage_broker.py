@@ -109,7 +109,7 @@ def _duration_s(options: argparse.Namespace) -> int:
     policy = ReconnectConfig(policy=options.policy)
     longest_ms = policy.interval if options.policy == "fixed" else policy.cap
     connecting_s = options.devices / options.connects + 10
-    return round(connecting_s + STEADY_S + 60 * options.minutes + longest_ms / 1000 + AFTER_S)
+    return int(connecting_s + STEADY_S + 60 * options.minutes + longest_ms / 1000 + AFTER_S)
 
 
 def _fleet(scenario: Path, record: Path, options: argparse.Namespace) -> "subprocess.Popen[bytes]":

@@ -118,7 +118,7 @@ class CpuTimes(NamedTuple):
     emitted: int
 
     def since(self, before: "CpuTimes") -> "CpuTimes":
-        return CpuTimes(*(now - then for now, then in zip(self, before, strict=True)))
+        return CpuTimes(self.fleet_s - before.fleet_s, self.beside_s - before.beside_s, self.emitted - before.emitted)
 
 
 def measure_cost(rate: int = RATE) -> None:

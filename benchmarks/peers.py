@@ -11,7 +11,7 @@ import gc
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -75,11 +75,12 @@ def topic(number: int) -> str:
 async def run_paho(host: str, port: int, counted: Counted, qos: int) -> None:
     """A thread a connection, as its users run it."""
     import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
 
     clients = []
     began = time.monotonic()
     for number in range(counted.connections):
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"paho-{number}")
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"paho-{number}")
 
         def on_publish(*_: object) -> None:
             counted.acknowledged += 1
@@ -270,7 +271,7 @@ def report(counted: Counted, connect_s: float, used_s: float, **more: object) ->
     sys.stdout.flush()
 
 
-CLIENTS = {
+CLIENTS: Mapping[str, Callable[[str, int, Counted, int], Coroutine[Any, Any, None]]] = {
     **{name: partial(run_spoken, name) for name in FORMATS},
     **{kind: partial(run_kind, kind) for kind in CONTRACT},
     "edgefleet": run_edgefleet,

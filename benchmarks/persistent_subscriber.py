@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 # What a message takes at most from the broker to a subscriber that keeps up.
 SETTLE_S = 3.0
@@ -53,10 +54,10 @@ def _listen(host: str, port: int, results: Any, asked: Any) -> None:
     def on_message(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         nonlocal last_s
         last_s = time.monotonic()
-        arrivals.append((time.time_ns() // 1_000_000, message.payload))
+        arrivals.append((time.time_ns() // 1_000_000, bytes(message.payload)))
 
     client = paho.Client(
-        paho.CallbackAPIVersion.VERSION2, client_id="subscriber", protocol=paho.MQTTv311, clean_session=False
+        CallbackAPIVersion.VERSION2, client_id="subscriber", protocol=paho.MQTTv311, clean_session=False
     )
     client.max_inflight_messages_set(1000)
     client.reconnect_delay_set(1, 1)

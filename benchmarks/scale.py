@@ -10,6 +10,7 @@ lets.
 
 import argparse
 import json
+import math
 import os
 import resource
 import signal
@@ -232,7 +233,7 @@ class _Watch:
             self._run.wait(seconds)
 
     def _wait(self, longest_s: float, missing: Callable[[dict[str, Any]], int]) -> int:
-        deadline, left = time.monotonic() + longest_s, self._options.devices
+        deadline, left = time.monotonic() + longest_s, int(self._options.devices)
         while time.monotonic() < deadline and self._run.poll() is None:
             states = _states(self._record)
             left = missing(states[-1]) if states else left
@@ -244,7 +245,7 @@ class _Watch:
 
 def _base_s(options: argparse.Namespace) -> int:
     """Return the first wait of a reconnection, which with a `cap` of twice that keeps a fleet below its rate."""
-    return max(1, round(options.devices / options.returns))
+    return max(1, round(float(options.devices) / float(options.returns)))
 
 
 def _take_down(brokers: Sequence[Broker], options: argparse.Namespace) -> Outage:
@@ -324,7 +325,8 @@ def _phases(options: argparse.Namespace, states: Sequence[dict[str, Any]], began
 
 def _most_returns(options: argparse.Namespace, outage: Outage) -> float:
     """Devices a second that come back by their policy at the most."""
-    return max(options.devices / _base_s(options), options.devices / (outage.ended_s - outage.began_s))
+    devices = float(options.devices)
+    return max(devices / _base_s(options), devices / (outage.ended_s - outage.began_s))
 
 
 def _is_storm(options: argparse.Namespace, outage: Outage, back: Comeback) -> bool:
@@ -333,7 +335,7 @@ def _is_storm(options: argparse.Namespace, outage: Outage, back: Comeback) -> bo
     In a single second there may be more where this machine has let the fleet wait for a processor before.
     """
     most = 10 * _most_returns(options, outage)
-    return max(back.by_ten_seconds, default=0) > 1.2 * most + 5 * most**0.5
+    return max(back.by_ten_seconds, default=0) > 1.2 * most + 5 * math.sqrt(most)
 
 
 def _after_outage(

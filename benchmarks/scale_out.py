@@ -97,7 +97,7 @@ def _commands(way: str, command: list[str], ray_address: str) -> list[list[str]]
 @contextmanager
 def _ray_cluster() -> Iterator[str]:
     """Run two nodes on loopback, and yield their address."""
-    command = [sys.executable, _RAY_NODES]
+    command = [sys.executable, str(_RAY_NODES)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as nodes:
         assert nodes.stdout is not None
         try:

@@ -223,7 +223,9 @@ def footfall_table(seeds: tuple[tuple[int, int], ...]) -> list[str]:
         for judge in chosen:
             for said, show in shown.items():
                 auc = [
-                    judges.area_under_curve(judge, *map(show, (real, years[one], years[other])), len(footfall.HOURS))
+                    judges.area_under_curve(
+                        judge, show(real), show(years[one]), show(years[other]), len(footfall.HOURS)
+                    )
                     for one, other in seeds
                 ]
                 emulated[f"area under the curve: {judge.name}{said}"] = float(np.mean(auc))

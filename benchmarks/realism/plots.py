@@ -1,6 +1,7 @@
 """Pictures of real series beside emulated ones, as SVG."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,8 +11,14 @@ from matplotlib.figure import Figure
 from benchmarks.realism.weather_statistics import dew_point
 
 _REAL, _EMULATED = "#1f77b4", "#d95f02"
-# The same file from the same numbers.
-_STYLE = {"svg.hashsalt": "edgefleet", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3, "svg.fonttype": "none"}
+# The same file from the same numbers. (Matplotlib's own type lists every key that it knows.)
+_STYLE: Any = {
+    "svg.hashsalt": "edgefleet",
+    "font.size": 8,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "svg.fonttype": "none",
+}
 
 
 def draw_fortnights(path: Path, name: str, real: pd.DataFrame, emulated: pd.DataFrame) -> None:

@@ -190,7 +190,7 @@ def speed_statistics(trips: pd.DataFrame, seed: int) -> Iterator[Statistic]:
 
 
 def _shares_below(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    return (values[:, None] < bounds).mean(axis=0)
+    return np.asarray((values[:, None] < bounds).mean(axis=0))
 
 
 def _told_apart(ours: np.ndarray, theirs: np.ndarray, seed: int) -> float:
