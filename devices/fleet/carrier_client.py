@@ -11,9 +11,10 @@ from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ
 from devices.fleet.client_state import ClientState, ClientTrigger
 from devices.fleet.device_client import STATUS, ClientOwner, DeviceClient
+from devices.fleet.device_link import DeviceLink
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import WireFormat
-from edgewire.link import BrokerUrl, Link
+from edgewire.link import BrokerUrl
 from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, Properties, Session
 
 _S, _T = ClientState, ClientTrigger
@@ -25,43 +26,6 @@ class CarriedToken(NamedTuple):
     client: "CarriedClient"
     token: object
     """Boot and seq of a reading, or what else `DeviceClient` publishes with."""
-
-
-class _SharedLink:
-    """Is a connection as one of those sees it that share it."""
-
-    __slots__ = ("_client", "_link")
-
-    def __init__(self, link: Link, client: "CarriedClient") -> None:
-        self._link = link
-        self._client = client
-
-    @property
-    def connected(self) -> bool:
-        return self._link.connected
-
-    @property
-    def writable(self) -> bool:
-        return self._link.writable
-
-    def publish(
-        self,
-        topic: str | bytes,
-        payload: bytes,
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        properties: Properties | None = None,
-        token: object = None,
-    ) -> int:
-        """Publish over the shared connection; raises as `Link.publish`."""
-        client = self._client
-        if type(token) is int:
-            token = (client.firmware.boot, token)
-        marked = client.status_token if token == STATUS else CarriedToken(client, token)
-        found = self._link.publish(topic, payload, qos=qos, retain=retain, properties=properties, token=marked)
-        client.under_way += qos > 0
-        return found
 
 
 class CarriedClient(DeviceClient):
@@ -111,7 +75,7 @@ class CarriedClient(DeviceClient):
             return
         for trigger in (_T.REQUEST, _T.TAKE_TURN, _T.ACCEPT):
             self._move(trigger)
-        self.link = cast("Link", _SharedLink(link, self))
+        self.link = link
         self._connected_since_s = self._owner.monotonic_s()
         self.reconnects = 0
 
@@ -137,6 +101,24 @@ class CarriedClient(DeviceClient):
         if confirmed:
             self.firmware.on_acknowledged(self.firmware.boot, confirmed)
         self._owner.on_acknowledged(self, confirmed + earlier, answered)
+
+    def _send(
+        self,
+        link: DeviceLink,
+        topic: str | bytes,
+        payload: bytes,
+        qos: int,
+        token: object,
+        *,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> None:
+        """Publish over the shared connection, marked with who it is that publishes."""
+        if type(token) is int:
+            token = (self.firmware.boot, token)
+        marked = self.status_token if token == STATUS else CarriedToken(self, token)
+        super()._send(link, topic, payload, qos, marked, retain=retain, properties=properties)
+        self.under_way += qos > 0
 
     def withdraw_status(self) -> None:
         """Give up a status that is under way, between two connections: it is out of date."""
@@ -205,7 +187,7 @@ class CarrierClient(DeviceClient):
                     one.withdraw_status()
         return True
 
-    def on_events(self, link: Link, events: list[Event]) -> None:
+    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
         """Handle what happened on the wire: answers go to those that have published."""
         own: list[Event] = []
         answers: dict[CarriedClient, list[Acknowledged]] = {}
@@ -238,7 +220,7 @@ class CarrierClient(DeviceClient):
         for one in self._carried:
             one.publish_status("online")
 
-    def _on_connection_lost(self, link: Link, lost: ConnectionLost) -> None:
+    def _on_connection_lost(self, link: DeviceLink, lost: ConnectionLost) -> None:
         if self.link is link:
             for one in self._carried:
                 one.detach()

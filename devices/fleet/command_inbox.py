@@ -3,10 +3,10 @@
 from enum import Enum, auto
 
 from devices.firmware.firmware import Firmware
+from devices.fleet.device_link import DeviceLink
 from devices.fleet.incidents import IncidentRecorder
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import WireFormat
-from edgewire.link import Link
 from edgewire.mqtt import FAILURE, Message, Session, SubscribeRefused, Subscription, coded_reason, filter_matches
 from edgewire.mqtt.advice import advice
 
@@ -49,7 +49,7 @@ class CommandInbox:
         """Know nothing of what the session of the next connection is subscribed to: another client has had it."""
         self.state = CommandSubscription.NONE
 
-    def on_accepted(self, link: Link, now_s: float, *, session_present: bool) -> None:
+    def on_accepted(self, link: DeviceLink, now_s: float, *, session_present: bool) -> None:
         """Subscribe on a new connection, unless its session is known to have the subscription."""
         # At first always: a session of an earlier process may be one without it.
         granted = session_present and self.state is CommandSubscription.GRANTED

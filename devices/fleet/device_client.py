@@ -16,6 +16,7 @@ from devices.firmware.reconnect import REFERRALS, SERVER_MOVED, SESSION_TAKEN_OV
 from devices.fleet.brokers import referred_broker
 from devices.fleet.client_state import ClientState, ClientTrigger, next_client_state
 from devices.fleet.command_inbox import CommandInbox
+from devices.fleet.device_link import DeviceLink
 from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.login_renewal import LoginRenewal
@@ -24,7 +25,7 @@ from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import PublishOptions, WireFormat, divide_payload
 from edgewire.dialects.encoder import HeardCommands, Publication
-from edgewire.link import BrokerUrl, Link
+from edgewire.link import BrokerUrl
 from edgewire.mqtt import (
     FAILURE,
     Acknowledged,
@@ -124,7 +125,7 @@ class DeviceClient:
         self.broker = broker
         self.wire_format = wire_format
         self.state = ClientState.WAITING
-        self.link: Link | None = None
+        self.link: DeviceLink | None = None
         """The connection, from its acceptance until its end was reported."""
         self.link_faults: LinkFaultState | None = None
         """What is wrong with its link at the moment."""
@@ -374,7 +375,7 @@ class DeviceClient:
         qos = min(message.qos, limits.maximum_qos) if self.session.window_free else 0
         payload = self._written(message.topic, message.payload)
         try:
-            self.link.publish(message.topic, payload, qos=qos, retain=retain, properties=properties, token=token)
+            self._send(self.link, message.topic, payload, qos, token, retain=retain, properties=properties)
             if self.speech is not None:
                 self.speech.on_sent()
         except PublishRefused as error:
@@ -408,7 +409,7 @@ class DeviceClient:
             token = ReadingsToken(boot, reading.seqs)
         try:
             if self._options is None:
-                self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
+                self._send(self.link, reading.topic, reading.payload, reading.qos, token)
             else:
                 self._publish_as(self._options[reading.address], reading, token, is_past=is_past)
         except PublishRefused as error:
@@ -423,6 +424,20 @@ class DeviceClient:
             self.firmware.on_sent_qos0(boot, count)
             self._owner.on_sent_qos0(count)
 
+    def _send(
+        self,
+        link: DeviceLink,
+        topic: str | bytes,
+        payload: bytes,
+        qos: int,
+        token: object,
+        *,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> None:
+        """Publish over its connection, marked with what its acknowledgement is to be known by."""
+        link.publish(topic, payload, qos=qos, retain=retain, properties=properties, token=token)
+
     def _publish_as(self, options: PublishOptions, reading: Reading, token: object, *, is_past: bool) -> None:
         """Publish a message with what its format says beside topic and payload."""
         assert self.link is not None
@@ -434,7 +449,7 @@ class DeviceClient:
         if self.speech is not None:
             is_damaged = reading.seq == NO_SEQ
             payload = self._written(reading.topic.decode(), payload, is_past=is_past, is_damaged=is_damaged)
-        self.link.publish(reading.topic, payload, qos=reading.qos, retain=retain, properties=properties, token=token)
+        self._send(self.link, reading.topic, payload, reading.qos, token, retain=retain, properties=properties)
         if self.speech is not None:
             self.speech.on_sent()
 
@@ -535,7 +550,7 @@ class DeviceClient:
             self._home = referred
         self.broker = referred or self._home
 
-    def on_events(self, link: Link, events: list[Event]) -> None:
+    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
         """Handle what happened on the wire; nothing, where the connection takes more again."""
         # Readings of this boot and of earlier ones that the broker took, and all that it answered for.
         confirmed = earlier = answered = 0
@@ -724,7 +739,7 @@ class DeviceClient:
             self._move(_T.LEAVE)
             self._close_link()
 
-    def _on_connected(self, link: Link, *, session_present: bool) -> None:
+    def _on_connected(self, link: DeviceLink, *, session_present: bool) -> None:
         self.link = link
         self._move(_T.ACCEPT)
         self._connected_since_s = self._owner.monotonic_s()
@@ -757,7 +772,7 @@ class DeviceClient:
             self._move(_T.ANNOUNCE_SLEEP)
             self.publish_status("sleeping")
 
-    def _on_connection_lost(self, link: Link, lost: ConnectionLost) -> None:
+    def _on_connection_lost(self, link: DeviceLink, lost: ConnectionLost) -> None:
         if self.link is not link:
             return
         self.link = None

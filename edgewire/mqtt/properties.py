@@ -6,7 +6,6 @@ range are protocol errors.
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from types import MappingProxyType
 from typing import Any, NamedTuple, TypedDict, cast
 
 from edgewire.mqtt.codec import FieldReader, malformed, write_binary, write_int, write_text, write_varint
@@ -45,8 +44,8 @@ class Properties(TypedDict, total=False):
     shared_subscription_available: int
 
 
-NO_PROPERTIES = cast("Properties", MappingProxyType({}))
-"""The one empty mapping that every packet without properties shares."""
+NO_PROPERTIES: Properties = {}
+"""The one empty mapping that every packet without properties shares: nothing is ever put into it."""
 
 
 class PropertyScope(Enum):
