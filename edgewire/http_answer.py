@@ -140,6 +140,6 @@ def cut_text(text: str) -> str:
 
 
 def one_printable_line(text: str) -> str:
-    """Return a text of somebody else as one line that is fit for a terminal."""
+    """Return a text of somebody else as one line that is fit for a terminal, which obeys what is in it."""
     text = " ".join(text.split())
     return "".join([character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text])

@@ -39,7 +39,9 @@ def learn_beat(slot: SeenSlot) -> Beat | None:
     if spread > _UNEVEN * middle and low >= _LEAST_MS:
         mean_ms, half = float(gaps.mean()), min(spread / 2, 0.9 * float(gaps.mean()))
         least, most = round_interval(mean_ms - half), round_interval(mean_ms + half)
-        return Beat(round(mean_ms), {"interval": f"{duration_text(least)}..{duration_text(most)}"}, gaps)
+        # Both may be the longest interval that there is.
+        if least < most:
+            return Beat(round(mean_ms), {"interval": f"{duration_text(least)}..{duration_text(most)}"}, gaps)
     config: dict[str, Any] = {"interval": duration_text(interval_ms)}
     jitter_ms = round(spread / _OF_TWO_UNIFORM)
     if jitter_ms >= max(2, interval_ms // 500):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
 from itertools import islice
 from typing import Any
@@ -16,12 +16,13 @@ from devices.sensors.registry import KINDS
 from edgefleet.report.broker_messages import BrokerAccess, broker_messages, until_stopped
 from edgefleet.report.dialect_reader import DialectReader, age_text
 from edgewire.clock import parse_ms
+from edgewire.http_answer import one_printable_line
 from edgewire.messages import ContractError, Measurement, Topic
 from edgewire.mqtt import Message
 
 _SHOWN = 6
 """Values of a message of a kind that is not known here."""
-_CONTROL = {name: f"{name} {{}}" for name in ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")}
+_CONTROL = ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")
 
 
 class _Output(Console):
@@ -79,20 +80,33 @@ def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text
         where = Topic.parse(topic)
         fields = orjson.loads(payload)
     except (ContractError, orjson.JSONDecodeError):
-        return Text.assemble((f"{mark} ", "bold"), (topic, "red"), f"  {payload[:120]!r}")
+        return _describe_unread(mark, topic, payload)
     if not isinstance(fields, dict):
-        return Text.assemble((f"{mark} ", "bold"), (topic, "red"), f"  {payload[:120]!r}")
+        return _describe_unread(mark, topic, payload)
     kind = KINDS.get(where.kind)
-    measured = kind.summary_formats if kind else {name: f"{name} {{}}" for name in islice(_measured(fields), _SHOWN)}
-    shown = measured if where.channel in ("telemetry", "event") else _CONTROL
-    values = "  ".join(form.format(fields[name]) for name, form in shown.items() if fields.get(name) is not None)
+    if where.channel not in ("telemetry", "event"):
+        shown = _named(fields, _CONTROL)
+    elif kind is None:
+        shown = _named(fields, islice(_measured(fields), _SHOWN))
+    else:
+        shown = (
+            form.format(fields[name]) for name, form in kind.summary_formats.items() if fields.get(name) is not None
+        )
     return Text.assemble(
         (f"{mark} ", "bold"),
         (f"{where.kind:<11}", kind.colour if kind else "white"),
         f"{where.device_id:<20} {where.channel.value:<10}",
         (f"{_age(fields, now_ms):>8}  ", "dim"),
-        (values, _state_style(fields)),
+        ("  ".join(map(one_printable_line, shown)), _state_style(fields)),
     )
+
+
+def _describe_unread(mark: str, topic: str, payload: bytes) -> Text:
+    return Text.assemble((f"{mark} ", "bold"), (one_printable_line(topic), "red"), f"  {payload[:120]!r}")
+
+
+def _named(fields: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    return (f"{name} {fields[name]}" for name in names if fields.get(name) is not None)
 
 
 def _measured(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from edgewire.config_errors import closest
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value
 from edgewire.dialects.registry import DIALECTS
 from edgewire.errors import ConfigError
+from edgewire.http_answer import one_printable_line
 
 _LONGEST_SHOWN = 120
 _STYLES = {True: "green", False: "red"}
@@ -32,15 +33,19 @@ class ReadMessage:
         mark = ("R " if self.is_retained else "  ", "bold")
         found = self.found
         if found is None:
-            return Text.assemble(mark, (self.topic, "red"), f"  {self.payload[:_LONGEST_SHOWN]!r}  {self.problem}")
+            topic, problem = one_printable_line(self.topic), one_printable_line(self.problem)
+            return Text.assemble(mark, (topic, "red"), f"  {self.payload[:_LONGEST_SHOWN]!r}  {problem}")
         age = "–" if found.time_source is TimeSource.ARRIVAL else age_text(now_ms - found.time_ms)
         online = found.values.get("online")
         style = _STYLES[online] if found.role is MessageRole.AVAILABILITY and isinstance(online, bool) else ""
         parts = {"": found.values, **found.parts} if found.values or not found.parts else found.parts
-        values = "  ".join(f"{name}: {_shown(inner)}" if name else _shown(inner) for name, inner in parts.items())
-        remarks = f"  ({'; '.join(found.remarks)})" if found.remarks else ""
+        values = "  ".join(
+            f"{one_printable_line(name)}: {_shown(inner)}" if name else _shown(inner) for name, inner in parts.items()
+        )
+        remarks = f"  ({one_printable_line('; '.join(found.remarks))})" if found.remarks else ""
+        device = one_printable_line(found.device_id)
         return Text.assemble(
-            mark, f"{found.device_id:<20} {found.role.value:<12}", (f"{age:>8}  ", "dim"), (values + remarks, style)
+            mark, f"{device:<20} {found.role.value:<12}", (f"{age:>8}  ", "dim"), (values + remarks, style)
         )
 
     def as_json(self) -> dict[str, object]:
@@ -94,4 +99,4 @@ def age_text(age_ms: float) -> str:
 
 
 def _shown(values: Mapping[str, Value]) -> str:
-    return "  ".join(f"{name} {value}" for name, value in values.items())
+    return "  ".join(one_printable_line(f"{name} {value}") for name, value in values.items())

@@ -11,12 +11,11 @@ from typing import Any
 
 import yaml
 
+from tests.fuzz.examples import captured_entries, captured_payload, contract_messages
 from tests.fuzz.file_targets import FILE_TARGETS
+from tests.fuzz.message_targets import MESSAGE_TARGETS
 from tests.fuzz.request_targets import REQUEST_TARGETS
 from tests.fuzz.target import ROOT, Run, Target, file_writer, require_words
-
-CAPTURES = ROOT / "tests" / "dialects" / "captures"
-
 
 # -- MQTT
 
@@ -101,16 +100,18 @@ def _configuration(module: str, name: str) -> Callable[[], Run]:
 
 
 def _yaml_seeds(*places: str) -> Callable[[], Iterator[bytes]]:
-    """Files, and the blocks of pages that are YAML."""
+    """Files, and the blocks of pages that are YAML; each as it is, and as JSON, which is YAML too and stays it."""
 
     def seeds() -> Iterator[bytes]:
         for place in places:
             for path in sorted(ROOT.glob(place)):
                 text = path.read_text()
-                if path.suffix == ".yaml":
-                    yield text.encode()
-                else:
-                    yield from (block.partition("```")[0].encode() for block in text.split("```yaml\n")[1:])
+                blocks = [text]
+                if path.suffix != ".yaml":
+                    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+                for block in blocks:
+                    yield block.encode()
+                    yield json.dumps(yaml.safe_load(block), default=str).encode()
 
     return seeds
 
@@ -267,22 +268,13 @@ def _dialects() -> Run:
     return run
 
 
-def _captured() -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted(CAPTURES.glob("*.yaml")):
-        yield from ((path.stem, entry) for entry in yaml.safe_load(path.read_text()))
-
-
-def _payload(entry: dict[str, Any]) -> bytes:
-    return bytes.fromhex(entry["hex"]) if "hex" in entry else str(entry["payload"]).encode()
-
-
 def _dialect_seeds() -> Iterator[bytes]:
     from edgewire.dialects.registry import DIALECTS
 
     number = {name: at for at, name in enumerate(sorted(DIALECTS))}
-    for name, entry in _captured():
+    for name, entry in captured_entries():
         head = f"{entry['topic']}\t{entry.get('content_type', '')}".encode()
-        yield bytes([number[name]]) + head + b"\n" + _payload(entry)
+        yield bytes([number[name]]) + head + b"\n" + captured_payload(entry)
 
 
 def _native() -> Run:
@@ -304,13 +296,7 @@ def _native() -> Run:
 
 
 def _native_seeds() -> Iterator[bytes]:
-    from edgewire.messages import CONTRACT
-
-    for contract in CONTRACT.values():
-        for message in contract.messages:
-            for example in message.examples:
-                topic = f"edge/a/{contract.kind}/{example['device_id']}/{message.channel}"
-                yield topic.encode() + b"\n" + json.dumps(example, default=str).encode()
+    yield from (topic.encode() + b"\n" + payload for topic, payload in contract_messages())
 
 
 def _sparkplug() -> Run:
@@ -346,13 +332,13 @@ def _cbor() -> Run:
 
 
 def _sparkplug_seeds() -> Iterator[bytes]:
-    yield from (_payload(entry) for name, entry in _captured() if name == "sparkplug" and "hex" in entry)
+    yield from (captured_payload(entry) for name, entry in captured_entries() if name == "sparkplug" and "hex" in entry)
 
 
 def _cbor_seeds() -> Iterator[bytes]:
     from edgewire.dialects.cbor import write_cbor
 
-    for name, entry in _captured():
+    for name, entry in captured_entries():
         if name == "senml" and entry["payload"].startswith("["):
             yield write_cbor(json.loads(entry["payload"]))
     yield bytes.fromhex("9fbf6161fb3ff199999999999a6162f97c00ffc1fb41d452d9e2000000ff")
@@ -372,10 +358,9 @@ def _capture() -> Run:
 
 
 def _capture_seeds() -> Iterator[bytes]:
-    for _, entry in _captured():
-        said = (
-            {"payload_base64": b64encode(_payload(entry)).decode()} if "hex" in entry else {"payload": entry["payload"]}
-        )
+    for _, entry in captured_entries():
+        payload = captured_payload(entry)
+        said = {"payload_base64": b64encode(payload).decode()} if "hex" in entry else {"payload": entry["payload"]}
         yield json.dumps({"tst": "2026-03-04T12:00:00.1Z+0000", "topic": entry["topic"], "qos": 1, **said}).encode()
 
 
@@ -474,6 +459,7 @@ TARGETS = {
     "capture": Target(_capture, _capture_seeds, ("edgefleet.learn",), 1024),
     "http-answer": Target(_http_answer, _http_answer_seeds, ("bridge.sinks.http",), 1024),
     "registry-answer": Target(_registry, _registry_seeds, ("bridge.sinks.kafka",), 4096),
+    **MESSAGE_TARGETS,
     **REQUEST_TARGETS,
     **FILE_TARGETS,
 }

@@ -62,6 +62,16 @@ FOUND = [
         b'"devices":[]}',
         id="infinite-time-scale",
     ),
+    # The name of a value was taken for a part of a format, and a terminal does what stands in a value.
+    pytest.param("watched", b'edge/a/pump/b/telemetry\n{"{":1}', id="brace-in-the-name-of-a-value"),
+    pytest.param("watched", b'edge/a/gps/b/status\n{"state":"\\u001b[2J"}', id="value-that-clears-the-screen"),
+    # Of gaps that are all longer than an interval may be a range was made that goes from the longest to itself.
+    pytest.param(
+        "learn",
+        b'{"topic":"a","time":1,"payload":1}\n{"topic":"a","time":1000001,"payload":1}\n'
+        b'{"topic":"a","time":5000001,"payload":1}',
+        id="gaps-of-weeks",
+    ),
     # Of bytes that are no UTF-8 aiohttp makes surrogates, which the bridge's admin port could neither compare nor say.
     pytest.param("request-head", b"host:\xff", id="host-that-is-no-text"),
     pytest.param("request-head", b"host:a\nauthorization:Bearer \xff", id="token-that-is-no-text"),

@@ -86,8 +86,8 @@ class LoopbackTransport(asyncio.Transport):
         self.closed = True
 
 
-class LoopbackConnector:
-    """Gives the transport, and keeps the protocol, so that a test feeds it."""
+class SilentConnector:
+    """Gives a transport on which the server has said nothing, and keeps the protocol, so that a test feeds it."""
 
     def __init__(self) -> None:
         self.transport = LoopbackTransport()
@@ -98,13 +98,24 @@ class LoopbackConnector:
     ) -> asyncio.Transport:
         self.below = make_protocol()
         self.below.connection_made(self.transport)
+        return self.transport
+
+
+class LoopbackConnector(SilentConnector):
+    """Gives a transport on which the server has taken the handshake."""
+
+    async def open_transport(
+        self, endpoint: Endpoint, make_protocol: Callable[[], asyncio.Protocol]
+    ) -> asyncio.Transport:
+        transport = await super().open_transport(endpoint, make_protocol)
         server = WSConnection(ConnectionType.SERVER)
         server.receive_data(bytes(self.transport.written))
         (request,) = server.events()
         assert isinstance(request, Request)
         self.transport.written.clear()
+        assert self.below is not None
         self.below.data_received(server.send(AcceptConnection(subprotocol="mqtt")))
-        return self.transport
+        return transport
 
 
 PACKETS: list[Packet] = [
