@@ -64,7 +64,7 @@ test-spark: .venv/.dev  ## a real Spark reads the Kafka topics by the printed sc
 	@$(BIN)/python -c 'import pyspark' 2>/dev/null || $(BIN)/pip install --quiet 'pyspark==4.0.0'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -m spark $(PYTEST_ARGS)
 
-chaos: .venv/.dev  ## 470 runs in which the bridge is killed or its surroundings fail, about 50 minutes; CHAOS_ARGS="--help"
+chaos: .venv/.dev  ## 600 runs in which the bridge is killed or its surroundings fail, about 80 minutes; CHAOS_ARGS="--help"
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 power-loss: .venv/.dev  ## the power fails after each call of spool, files and bridge, minutes; POWER_LOSS_ARGS="--help"

@@ -1,15 +1,14 @@
 """The chaos suite: without --only every fault ten times and more, ending with the table of docs/reliability.md."""
 
 import argparse
-import os
 import random
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
+from tests.chaos.needs import missing_for
 from tests.chaos.parallel import execute_all
 from tests.chaos.run import Fault, Result
 from tests.chaos.table import table, write_into
@@ -25,12 +24,11 @@ def main() -> int:
     chosen = [fault for fault in FAULTS if not arguments.only or fault.name in arguments.only.split(",")]
     if not chosen:
         sys.exit(f"chaos: there is no fault '{arguments.only}'; there are {', '.join(fault.name for fault in FAULTS)}")
-    if os.geteuid() != 0 and (disks := [fault.name for fault in chosen if fault.disk_bytes]):
-        print(f"left out, because only root may mount a disk: {', '.join(disks)}")
-        chosen = [fault for fault in chosen if not fault.disk_bytes]
-    if shutil.which("gcc") is None and (faults := [fault.name for fault in chosen if fault.preload]):
-        print(f"left out, because there is no gcc to make their library with: {', '.join(faults)}")
-        chosen = [fault for fault in chosen if not fault.preload]
+    lacks = {fault.name: missing_for(fault) for fault in chosen}
+    for name, lacking in lacks.items():
+        if lacking:
+            print(f"left out: {name}; {lacking}")
+    chosen = [fault for fault in chosen if not lacks[fault.name]]
     rounds = arguments.rounds or (1 if arguments.only else 10)
     print(f"seed {seed}, {rounds} rounds of {len(chosen)} faults, evidence of failures in {arguments.folder}")
     results: list[Result] = []
@@ -64,7 +62,11 @@ def choose_runs(
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
-    parser.add_argument("--only", metavar="FAULT[,FAULT…]", help="only these faults, by the names in the table")
+    parser.add_argument(
+        "--only",
+        metavar="FAULT[,FAULT…]",
+        help=f"only these of all faults, which are {', '.join(fault.name for fault in FAULTS)}",
+    )
     parser.add_argument("--seed", type=int, help="of the first round; by default a random one, which is printed")
     parser.add_argument("--rounds", type=int, help="each fault so many times; 10, with --only 1")
     parser.add_argument(

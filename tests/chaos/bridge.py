@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,14 @@ START_S = 150.0
 class BridgeUnderTest:
     """Started, killed and started again on the same spool."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
-        """Write the configuration; `environment` is added to that of each life."""
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
+    ) -> None:
+        """Write the configuration; `environment` is added to that of each life, which `launcher` becomes."""
         self.kills = 0
         """Ends by SIGKILL, by ourselves or at a fail point."""
         self.starts = 0
@@ -37,6 +43,7 @@ class BridgeUnderTest:
         """The fail points of this life."""
         self.folder = folder
         self._environment = environment or {}
+        self._launcher = launcher
         self._port = free_port()
         self.config = folder / "bridge.yaml"
         self.config.write_text(yaml.safe_dump({**settings, "admin": {"port": self._port}}), encoding="utf-8")
@@ -58,7 +65,7 @@ class BridgeUnderTest:
             self._bury()
         self.starts += 1
         self.armed = armed
-        command = [sys.executable, "-m", "edgefleet", "bridge", "run", self.config]
+        command = [*self._launcher, sys.executable, "-m", "edgefleet", "bridge", "run", self.config]
         self._process = ManagedProcess(
             "bridge",
             [str(part) for part in command],

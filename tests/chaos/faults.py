@@ -17,18 +17,27 @@ from tests.chaos.inject_bridge import (
     kill_at_any_time,
     stop_and_start,
 )
-from tests.chaos.inject_network import Part, delay, on, one_way, resets, silence, stall, throttle
+from tests.chaos.inject_network import Part, certificate_ends, delay, on, one_way, resets, silence, stall, throttle
 from tests.chaos.inject_process import (
     any_write,
     clock_moves,
     descriptors_run_out,
     files_fail,
     memory_ends,
+    memory_is_held,
     names_fail,
     read_only,
     spool_fails,
 )
-from tests.chaos.inject_services import freeze, misbehave, restart_ingest, restart_kafka, restart_mosquitto
+from tests.chaos.inject_services import (
+    fill_kafka,
+    freeze,
+    kill_postgres,
+    misbehave,
+    restart_ingest,
+    restart_kafka,
+    restart_mosquitto,
+)
 from tests.chaos.proxy_front import Act
 from tests.chaos.run import Fault, Injection, Run
 
@@ -156,6 +165,12 @@ FAULTS: Sequence[Fault] = (
         inject=memory_ends,
     ),
     Fault(
+        name="memory-limit",
+        text="a control group has no more memory for the bridge, or too little for a start: the kernel kills it",
+        inject=memory_is_held,
+        memory_group=True,
+    ),
+    Fault(
         name="names-fail",
         text="the names of broker, HTTP endpoint and Kafka cannot be looked up, or lead elsewhere",
         inject=names_fail,
@@ -185,6 +200,15 @@ FAULTS: Sequence[Fault] = (
             settings=_only(_SETTINGS[link]) if name in _SLOW else {},
         )
         for name, (text, parts, promises) in _NETWORK.items()
+        for link, destination in _LINKS.items()
+    ),
+    *(
+        Fault(
+            name=f"certificate-ends-{link}",
+            text=f"the certificate has ended, and is renewed later, of {destination}",
+            inject=certificate_ends(link),
+            tls=link,
+        )
         for link, destination in _LINKS.items()
     ),
     Fault(
@@ -261,11 +285,25 @@ FAULTS: Sequence[Fault] = (
         settings={"http": {"success": {"json": {"errors": None}}}},
     ),
     Fault(name="ingest-killed", text="the HTTP service is killed", inject=restart_ingest, promise=HTTP_ONLY),
+    Fault(
+        name="postgres-killed",
+        text="the postmaster of the ingest's PostgreSQL is killed",
+        inject=kill_postgres,
+        promise=HTTP_ONLY,
+        postgres=True,
+    ),
     Fault(name="mosquitto-restart", text="Mosquitto is restarted", inject=restart_mosquitto),
     Fault(
         name="mosquitto-hangs", text="Mosquitto hangs", inject=freeze("mosquitto"), settings={"mqtt": IMPATIENT["mqtt"]}
     ),
     Fault(name="kafka-restart", text="Kafka is restarted or killed", inject=restart_kafka, promise=NONE),
+    Fault(
+        name="kafka-disk-full",
+        text="Kafka's disk (a tmpfs) is filled to the last byte, and Kafka ends",
+        inject=fill_kafka,
+        promise=NONE,
+        kafka_disk=True,
+    ),
     Fault(
         name="kafka-hangs",
         text="Kafka hangs",

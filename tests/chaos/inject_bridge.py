@@ -1,11 +1,14 @@
 """Faults of the bridge itself: how it is killed, stopped, or kept from writing."""
 
 import random
+import re
+import time
 from collections.abc import Sequence
 
 from tests.chaos.bridge import KILLED, START_S
 from tests.chaos.proxy_front import Act, Script
 from tests.chaos.run import Injection, Run
+from tests.chaos.small_disk import fill_disk
 
 KILL_POINTS = ("before-commit", "after-commit", "after-puback", "after-accept", "before-cursor", "after-cursor")
 
@@ -70,13 +73,7 @@ def fill_the_disk(run: Run) -> None:
     """The disk of the spool is filled by somebody else, and later freed."""
     run.services.front.script = Script(act=Act.REFUSE)  # so that the spool grows
     run.pause(0.1, 0.5)
-    filler = run.disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
+    filler = fill_disk(run.disk)
     ends_with(run, "the disk is full")
     filler.unlink()
     run.bridge.start()
@@ -95,3 +92,12 @@ def clock_jump(run: Run) -> None:
     run.pause(0.8, 1.5)
     run.injected += 1
     assert "fail point reached" in run.bridge.last_words() or "clock" not in (run.bridge.armed or "")
+
+
+def wait_for_words(run: Run, said: re.Pattern[str]) -> None:
+    """Wait until the bridge has written such words to its log."""
+    deadline = time.monotonic() + START_S
+    while not said.search(run.bridge.words()):
+        assert run.bridge.running, f"the bridge ended by itself:\n{run.bridge.last_words()}"
+        assert time.monotonic() < deadline, f"does not say '{said.pattern}':\n{run.bridge.last_words()}"
+        time.sleep(0.05)

@@ -1,6 +1,7 @@
 """Faults of what a process has from its machine: files, names, the wall clock, file descriptors."""
 
 import errno
+import re
 import resource
 import signal
 import socket
@@ -10,8 +11,8 @@ from contextlib import suppress
 
 import psutil
 
-from tests.chaos.bridge import START_S
-from tests.chaos.inject_bridge import ends_with
+from tests.chaos.bridge import KILLED, START_S
+from tests.chaos.inject_bridge import ends_with, wait_for_words
 from tests.chaos.preload import Calls, Preload
 from tests.chaos.proxy_front import Act, Script
 from tests.chaos.run import FILES, Injection, Run
@@ -55,7 +56,7 @@ def files_fail(run: Run) -> None:
     calls = run.rng.choice((Calls.WRITES, Calls.SYNCS, Calls.WRITES | Calls.SYNCS | Calls.OPENS))
     preload.fail_disk(folder, error, calls)
     run.injected += 1
-    _says(run, str(folder))
+    wait_for_words(run, re.compile(re.escape(str(folder))))
     run.pause(0.3, 1.5)
     preload.heal()
 
@@ -121,10 +122,7 @@ def memory_ends(run: Run) -> None:
     run.services.front.script = Script(act=Act.REFUSE)  # so that more and more has to be kept
     resource.prlimit(process.pid, resource.RLIMIT_AS, (process.memory_info().vms + room, before[1]))
     run.injected += 1
-    for _ in range(4):
-        for proxy in run.services.proxies.values():
-            run.services.background.do(proxy.reset)
-        run.pause(0.3, 1.0)
+    _cut_connections(run)
     run.services.front.script = None
     if run.bridge.running:
         with suppress(ProcessLookupError):
@@ -135,21 +133,50 @@ def memory_ends(run: Run) -> None:
         assert time.monotonic() < deadline, f"neither goes on nor ends:\n{run.bridge.last_words()}"
         time.sleep(0.05)
     if not run.bridge.running:
-        code = run.bridge.wait_end(0)
-        said = code == 1 and "no more memory" in run.bridge.last_words()
-        assert said or code in _ABORTED, f"exit code {code} for want of memory:\n{run.bridge.last_words()}"
+        _ended_for_memory(run, *_ABORTED)
         run.bridge.start()
+
+
+def memory_is_held(run: Run) -> None:
+    """The kernel gives the bridge no more memory than it has, or less than a start needs, and kills it for more."""
+    assert run.memory is not None, "the fault needs memory_group=True"
+    run.pause(0.3, 1.0)
+    run.services.front.script = Script(act=Act.REFUSE)  # so that more and more has to be kept
+    own = psutil.Process(run.bridge.pid).memory_full_info().uss
+    run.injected += 1
+    if run.rng.random() < 0.5:
+        # As a container that is given too little.
+        run.bridge.kill()
+        run.memory.limit(int(own * run.rng.uniform(0.2, 0.6)))
+        run.bridge.start()
+        code = run.bridge.wait_end(START_S)
+        assert code == KILLED, f"exit code {code} of a start without memory:\n{run.bridge.last_words()}"
+    else:
+        run.memory.limit(own + (run.rng.choice((0, 1, 4, 16)) << 20))
+        _cut_connections(run)
+        if not run.bridge.running:
+            _ended_for_memory(run, KILLED)
+    run.memory.lift()
+    run.services.front.script = None
+    if not run.bridge.running:
+        run.bridge.start()
+
+
+def _cut_connections(run: Run) -> None:
+    """Cut all of them some times: new ones need memory."""
+    for _ in range(4):
+        for proxy in run.services.proxies.values():
+            run.services.background.do(proxy.reset)
+        run.pause(0.3, 1.0)
+
+
+def _ended_for_memory(run: Run, *others: int) -> None:
+    """It has said why it ends, or has one of the other exit codes."""
+    code = run.bridge.wait_end(0)
+    said = code == 1 and "no more memory" in run.bridge.last_words()
+    assert said or code in others, f"exit code {code} for want of memory:\n{run.bridge.last_words()}"
 
 
 def preload_of(run: Run) -> Preload:
     assert run.preload is not None, "the fault needs preload=True"
     return run.preload
-
-
-def _says(run: Run, said: str) -> None:
-    """Wait until the bridge has written this to its log."""
-    deadline = time.monotonic() + START_S
-    while said not in run.bridge.words():
-        assert run.bridge.running, f"the bridge ended by itself:\n{run.bridge.last_words()}"
-        assert time.monotonic() < deadline, f"does not say '{said}':\n{run.bridge.last_words()}"
-        time.sleep(0.05)

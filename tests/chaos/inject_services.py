@@ -2,10 +2,13 @@
 
 import random
 import signal
+import time
 from collections.abc import Sequence
 
+from tests.chaos.bridge import START_S
 from tests.chaos.proxy_front import Act, Script
 from tests.chaos.run import Injection, Run
+from tests.chaos.small_disk import fill_disk
 
 
 def misbehave(act: Act, *, statuses: Sequence[int] = (503,), share: float = 1.0, wait_s: float = 0.0) -> Injection:
@@ -42,6 +45,35 @@ def restart_kafka(run: Run) -> None:
     else:
         run.services.kafka.terminate()
     run.injected += 1
+    run.services.kafka.start()
+
+
+def kill_postgres(run: Run) -> None:
+    """SIGKILL to the postmaster alone: the ingest says 503 until it is back."""
+    postgres = run.services.postgres
+    assert postgres is not None, "the fault needs postgres=True"
+    for _ in range(run.rng.randint(1, 3)):
+        run.pause(0.1, 0.8)
+        postgres.kill_postmaster()
+        run.injected += 1
+        run.pause(0.0, 0.5)
+        postgres.recover()
+
+
+def fill_kafka(run: Run) -> None:
+    """The disk of Kafka is filled: it ends by itself, and is started again when there is room."""
+    run.pause(0.1, 0.8)
+    filler = fill_disk(run.services.kafka_disk)
+    run.injected += 1
+    try:
+        deadline = time.monotonic() + START_S
+        while run.services.kafka.running:
+            assert time.monotonic() < deadline, "Kafka goes on with a disk that is full"
+            time.sleep(0.05)
+        run.pause(0.0, 1.0)
+    finally:
+        filler.unlink()
+    run.services.kafka.kill()  # lets go of its pipe
     run.services.kafka.start()
 
 

@@ -2,10 +2,12 @@
 
 Faults work on all connections: `reset` cuts them with a RST, `stall` holds one or both directions (one alone is a
 half-open connection), `silent` accepts and says nothing, `delay_s` and `bytes_per_s` slow them down. `heal` ends all.
+With `listen` it speaks TLS to clients, whatever the server speaks.
 """
 
 import asyncio
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from enum import StrEnum
@@ -58,7 +60,13 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._accept, _HOST, self.port)
+        await self.listen(None)
+
+    async def listen(self, tls: ssl.SSLContext | None) -> None:
+        """Take new connections with this certificate, or without TLS; those that are open stay as they are."""
+        if self._server:
+            self._server.close()
+        self._server = await asyncio.start_server(self._accept, _HOST, self.port, ssl=tls)
 
     async def close(self) -> None:
         """Stop listening and cut what is open."""
@@ -149,7 +157,10 @@ class Proxy:
             await self._flowing[way].wait()
             if not data:
                 with suppress(OSError):
-                    writer.write_eof()
+                    if writer.can_write_eof():
+                        writer.write_eof()
+                    else:  # TLS has no half of a connection
+                        writer.close()
                 return
             await self._write(writer, data, way)
 
@@ -168,8 +179,9 @@ class Proxy:
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Close with a RST. What was given to `write` and not yet sent is dropped."""
     transport = writer.transport
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is not None and sock.fileno() >= 0:
-        with suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_AND_RESET)
+    with suppress(AttributeError):  # of a connection with TLS that has ended Python 3.11 knows nothing more
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_AND_RESET)
     transport.abort()

@@ -71,7 +71,8 @@ class ProxyFront:
         """Every message of every request that ingest has stored, in order."""
         self.misbehaved = 0
         """Requests that got an answer of the script's."""
-        self._upstream = ingest_url
+        self.upstream = ingest_url
+        """Of the ingest that requests go to."""
         self._taken_keys: set[str] = set()  # of requests that were stored and not answered
         self._client: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
@@ -143,7 +144,7 @@ class ProxyFront:
     async def _store(self, request: web.Request, body: bytes) -> web.Response:
         assert self._client is not None
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
-        url = self._upstream + request.path_qs
+        url = self.upstream + request.path_qs
         try:
             async with self._client.request(request.method, url, data=body, headers=headers) as answer:
                 said = await answer.read()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+import psycopg
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 
@@ -63,6 +64,15 @@ def lines_in(folder: Path) -> list[Arrival]:
     return [
         Arrival.of(line, None) for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().splitlines()
     ]
+
+
+def stored_in_postgres(url: str, prefix: str) -> list[tuple[str, bytes]]:
+    """Id and payload of the rows of an ingest's PostgreSQL, of the devices whose names begin with `prefix`."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT device_id, boot, seq, payload FROM ingest_messages WHERE starts_with(device_id, %s)", (prefix,)
+        ).fetchall()
+    return [(f"{device}:{boot}:{seq}", payload.encode()) for device, boot, seq, payload in rows]
 
 
 class TopicReader:

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,12 +13,15 @@ import orjson
 import paho.mqtt.client as mqtt
 
 from tests.chaos.bridge import KILLED, BridgeUnderTest
+from tests.chaos.certificates import Certificates
 from tests.chaos.checker import ANY, Promise, Verdict, judge
 from tests.chaos.lag import DrainLag
+from tests.chaos.memory_group import MemoryGroup
 from tests.chaos.preload import NAME, Preload
 from tests.chaos.publishers import KINDS, Publishers, topics
-from tests.chaos.records import TopicReader, lines_in, stored_in
+from tests.chaos.records import TopicReader, lines_in
 from tests.chaos.services import PARTITIONS, Services
+from tests.chaos.small_disk import mounted_disk
 
 Settings = dict[str, Any]
 FILES = "files"
@@ -38,6 +40,10 @@ class Run:
     """Folder of the spool."""
     preload: Preload | None = None
     """Makes the bridge's disk, clock and names fail, where the fault has `preload`."""
+    memory: MemoryGroup | None = None
+    """Has the bridge in it, where the fault has `memory_group`."""
+    certificates: Certificates | None = None
+    """Makes those of the link that the fault has as `tls`."""
     injected: int = 0
     """Faults that were injected, kills not counted."""
     lag: list[tuple[float, int]] = field(default_factory=list)
@@ -70,6 +76,14 @@ class Fault:
     """Whether the bridge runs under the library of preload.py, and knows its neighbours by a name."""
     files: bool = False
     """Whether messages go to files too."""
+    tls: str | None = None
+    """The link, of broker, http and kafka, on which the bridge speaks TLS."""
+    memory_group: bool = False
+    """Whether the bridge runs in a control group of its own."""
+    postgres: bool = False
+    """Whether the ingest keeps what it gets in PostgreSQL."""
+    kafka_disk: bool = False
+    """Whether the fault fills the disk of Kafka; needs root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +111,22 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
     names = [f"{site}-{kind}" for kind in KINDS]
     services.front.log.clear()
     services.create_topics(names)
+    services.choose_store(postgres=fault.postgres)
     with ExitStack() as stack:
         disk = stack.enter_context(_disk(folder, fault.disk_bytes))
         preload = Preload(folder) if fault.preload else None
+        memory = stack.enter_context(MemoryGroup(f"edgefleet-{site}")) if fault.memory_group else None
         chosen = settings(services, site, disk, rng, NAME if preload else "127.0.0.1", files=fault.files)
-        bridge = BridgeUnderTest(folder, merge(chosen, fault.settings), preload.environment if preload else {})
+        chosen = merge(chosen, fault.settings)
+        certificates = None
+        if fault.tls:
+            certificates = Certificates(folder)
+            chosen = merge(chosen, secured(fault.tls, services, certificates.ca_file))
+            services.listen(fault.tls, certificates.context())
+            stack.callback(services.listen, fault.tls, None)
+        bridge = BridgeUnderTest(
+            folder, chosen, preload.environment if preload else {}, memory.launcher if memory else ()
+        )
         stack.callback(bridge.kill_quietly)
         bridge.start(fault.armed(rng) if fault.armed else None)
         reader = TopicReader(services.kafka.bootstrap_servers, names, PARTITIONS)
@@ -111,7 +136,7 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
             services.mosquitto.port, site, rng, devices=8, rate=rng.choice((300, 500, 700)), at_most=3000
         )
         stack.callback(publishers.close)
-        run = Run(services, bridge, publishers, rng, disk, preload)
+        run = Run(services, bridge, publishers, rng, disk, preload, memory, certificates)
         publishers.start()
         problems = _inject(fault, run)
         publishers.finish(at_least=rng.randint(400, 800))
@@ -171,6 +196,17 @@ def settings(
         ],
         "shutdown_timeout": "3s",
     }
+
+
+def secured(link: str, services: Services, ca_file: Path) -> Settings:
+    """Return the changes by which the bridge speaks TLS on one of its links."""
+    ca, address = str(ca_file), f"127.0.0.1:{services.proxies[link].port}"
+    changes: dict[str, Settings] = {
+        "broker": {"broker": f"mqtts://{address}", "mqtt": {"ca_file": ca}},
+        "http": {"http": {"url": f"https://{address}", "ca_file": ca}},
+        "kafka": {"kafka": {"properties": {"security.protocol": "ssl", "ssl.ca.location": ca}}},
+    }
+    return changes[link]
 
 
 def merge(base: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -240,7 +276,7 @@ def _verdict(run: Run, reader: TopicReader, site: str, fault: Fault) -> Verdict:
     return judge(
         run.publishers.published(),
         list(run.services.front.log),
-        stored_in(run.services.ingest_database, site),
+        run.services.stored(site),
         reader.arrivals,
         run.bridge.ledger(),
         fault.promise,
@@ -256,12 +292,11 @@ def _disk(folder: Path, size_bytes: int | None) -> Iterator[Path]:
     if size_bytes is None:
         yield disk
         return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(disk)], check=True)
-    try:
-        yield disk
-    finally:
-        shutil.copytree(disk, folder / "spool")
-        subprocess.run(["umount", str(disk)], check=True)
+    with mounted_disk(disk, size_bytes):
+        try:
+            yield disk
+        finally:
+            shutil.copytree(disk, folder / "spool")
 
 
 def _keep(folder: Path, run: Run, reader: TopicReader, verdict: Verdict) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from edgewire.errors import ServiceUnavailable
 from tests.chaos.faults import FAULTS
+from tests.chaos.needs import missing_for
 from tests.chaos.run import execute
 from tests.chaos.services import Services
-from tests.services.fixtures import require_program, unavailable
+from tests.services.fixtures import unavailable
 
 pytestmark = [pytest.mark.chaos, pytest.mark.services, pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -26,6 +27,10 @@ SAMPLE = (
     "files-fail",
     "no-descriptors",
     "names-fail",
+    "memory-limit",
+    "certificate-ends-kafka",
+    "postgres-killed",
+    "kafka-disk-full",
 )
 SEED = int(os.environ.get("EDGEFLEET_CHAOS_SEED", "1"))
 
@@ -42,8 +47,8 @@ def services() -> Iterator[Services]:
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_nothing_is_lost(name: str, services: Services, tmp_path: Path) -> None:
-    if BY_NAME[name].preload:
-        require_program("gcc", "gcc libc6-dev")
+    if lacking := missing_for(BY_NAME[name]):
+        unavailable(f"{name}: {lacking}")
     result = execute(BY_NAME[name], SEED, services, tmp_path)
     assert result.verdict.ok, f"{result.verdict.complaints}; evidence in {result.folder}"
     assert result.verdict.must >= 400

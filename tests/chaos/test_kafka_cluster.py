@@ -3,12 +3,9 @@
 import os
 import random
 import secrets
-import shutil
 import signal
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from edgewire.errors import ServiceUnavailable
 from tests.chaos.bridge import BridgeUnderTest
 from tests.chaos.publishers import Publishers, topics
 from tests.chaos.records import Arrival, TopicReader
+from tests.chaos.small_disk import fill_disk, mounted_disk
 from tests.chaos.unforgiving import until
 from tests.services.fixtures import unavailable
 from tests.services.kafka_cluster import KafkaCluster
@@ -40,12 +38,8 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None
     if os.geteuid() != 0:
         yield None
         return
-    disk = tmp_path_factory.mktemp("disk")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(disk)], check=True)
-    try:
+    with mounted_disk(tmp_path_factory.mktemp("disk"), _DISK_BYTES) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -156,22 +150,12 @@ def test_a_node_that_hangs_for_a_while_costs_nothing(scene: Scene) -> None:
     scene.check()
 
 
-def fill(disk: Path) -> Path:
-    """Take all that is left of a disk; return the file that has it."""
-    path = disk / "full"
-    with path.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"\0" * (64 << 10))
-    assert shutil.disk_usage(disk).free == 0
-    return path
-
-
 def test_a_node_whose_disk_is_full_ends_and_the_others_go_on(scene: Scene, small_disk: Path | None) -> None:
     if small_disk is None:
         pytest.skip("only root may mount a disk that is small enough to be filled")
     (node,) = [one for one in scene.cluster.nodes if one.node == ON_SMALL_DISK]
     scene.publish(200)
-    filler = fill(small_disk)
+    filler = fill_disk(small_disk)
     scene.publish(600)
     until(lambda: not node.running, node.log_tail, _PATIENCE_S)
     scene.publish(200)

@@ -23,15 +23,6 @@ KILLS = 3
 _PATIENCE_S = 120.0
 
 
-def rise(postgres: PostgresProcess) -> bool:
-    """Start it once more. It refuses while a process of its earlier life still has its memory."""
-    try:
-        postgres.start()
-    except ServiceUnavailable:
-        return False
-    return True
-
-
 def stored(postgres: PostgresProcess) -> list[str]:
     """Return the ids of all rows."""
     with psycopg.connect(postgres.url) as connection:
@@ -81,7 +72,7 @@ def test_a_postmaster_that_is_killed_costs_nothing(
             postgres.kill_postmaster()
             grown(lambda: publishers.count, 200)
             assert (bridge.pending() or 0) > 0
-            until(lambda: rise(postgres), lambda: "PostgreSQL does not start again", _PATIENCE_S)
+            postgres.recover(_PATIENCE_S)
         publishers.finish(at_least=0, timeout_s=60)
         until(lambda: bridge.pending() == 0, bridge.last_words, _PATIENCE_S)
         assert bridge.stop() == 0

@@ -5,6 +5,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -83,6 +84,20 @@ class PostgresProcess(Server):
         os.kill(pid, signal.SIGKILL)
         self.wait(30)
         self.kill()  # lets go of its pipe
+
+    def recover(self, timeout_s: float = 120) -> None:
+        """Start it again where it was killed: it refuses while a process of its earlier life has its memory.
+
+        Raises `ServiceUnavailable` where it still refuses after so long.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.running:
+            try:
+                self.start()
+            except ServiceUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def _serves(self) -> bool:
         try:

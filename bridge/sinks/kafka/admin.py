@@ -61,12 +61,22 @@ _HINTS = {
     KafkaError._AUTHENTICATION: "look at sasl.username, sasl.password and sasl.mechanism in kafka.properties",
     KafkaError.INVALID_TIMESTAMP: "compare the clock of this machine with the brokers', and look at the topic's"
     " message.timestamp.after.max.ms and message.timestamp.before.max.ms",
-    KafkaError._SSL: "look at security.protocol, ssl.ca.location and ssl.certificate.location in kafka.properties",
+    KafkaError._SSL: "look whether the certificates have ended, and at security.protocol, ssl.ca.location and"
+    " ssl.certificate.location in kafka.properties",
 }
 """Error -> what a person should look at."""
 
 _REFUSED_BY_TLS = "SSL routines"
 """In what librdkafka says where a broker ends the handshake, as for want of a certificate; no TLS error, to it."""
+
+
+def explain_error(error: KafkaError) -> str:
+    """Return what librdkafka says of a connection, and what a person should look at."""
+    code = KafkaError._SSL if _REFUSED_BY_TLS in error.str() else error.code()
+    hint = _HINTS.get(code)
+    # "sasl_ssl://HOST/ID: what happened (after 300ms in state AUTH_REQ)"
+    said = error.str().rpartition(" (after ")[0] or error.str()
+    return f"{said}; {hint}" if hint else said
 
 
 def classify_error(error: KafkaError, topic: str) -> Retry | Rejected | ErrorClass:

@@ -24,6 +24,7 @@ from bridge.sinks.kafka.admin import (
     connection_properties,
     create_missing_topics,
     describe_cluster,
+    explain_error,
 )
 from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
 from bridge.sinks.kafka.producer import POLL_IDLE_S, BatchReport, KafkaProducers
@@ -56,6 +57,7 @@ class KafkaSink:
         self.destinations = self._topics
         self._has_topic_templates = any(target.topic.fixed is None for target in targets)
         self.last_error: str | None = None
+        self._logged: set[int] = set()  # codes of errors, until messages are taken again
         properties = {
             **connection_properties(config, bridge),
             "linger.ms": config.linger,
@@ -100,6 +102,7 @@ class KafkaSink:
             if self.last_error:
                 log.info("Kafka takes messages again")
                 self.last_error = None
+                self._logged.clear()
             return NO_FAILURES
         return failures
 
@@ -263,9 +266,13 @@ class KafkaSink:
 
     def _on_error(self, error: KafkaError) -> None:
         """Show what librdkafka goes on trying by itself. Called by `Producer.poll`."""
-        if self.last_error is None:
-            log.warning("Kafka is in trouble, trying again", fault=error.str())
-        self.last_error = f"Kafka: {error.str()}"
+        said, code = explain_error(error), error.code()
+        if code not in self._logged:
+            self._logged.add(code)
+            log.warning("Kafka is in trouble, trying again", fault=said)
+        # That all brokers are down follows whatever is wrong with each of them, and does not say what that is.
+        if self.last_error is None or code != KafkaError._ALL_BROKERS_DOWN:
+            self.last_error = f"Kafka: {said}"
         if error.code() == KafkaError._CRIT_SYS_RESOURCE:
             # Without the thread that it could not make, librdkafka has no connection and never tries again.
             self._producers.fail(f"Kafka's client lacks memory or a thread: {error.str()}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import confluent_kafka
 import pytest
+import structlog
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
@@ -26,6 +27,7 @@ from edgefleet.provision.authority import Authority
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.delivery.test_runner import staged
 from tests.bridge.fakes import FAST, in_order, routed, spooled
+from tests.chaos.certificates import Certificates
 from tests.services.kafka import SASL_PASSWORD, SASL_USER, KafkaProcess
 from tests.waiting import eventually
 
@@ -94,6 +96,30 @@ async def test_closing_ends_what_was_being_written(cluster: str) -> None:
     await tried.close()
     with pytest.raises(NotConnected):
         await writing
+
+
+async def test_a_broker_whose_certificate_has_ended_is_named_and_not_only_that_all_are_down(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=certificates.context(ended=True))
+    ended = "look whether the certificates have ended"
+    properties = {"security.protocol": "ssl", "ssl.ca.location": str(certificates.ca_file)}
+    tried = sink(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", properties=properties)
+    with structlog.testing.capture_logs() as logged:
+        tried._producers.open()
+        writing = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
+        # It says both again and again: the reason is logged once, and stays.
+        await eventually(lambda: any("brokers are down" in line.get("fault", "") for line in logged))
+        await asyncio.sleep(1)
+    assert [ended in line.get("fault", "") for line in logged].count(True) == 1
+    assert ended in (tried.last_error or "")
+    await tried.close()
+    with pytest.raises(NotConnected):
+        await writing
+    server.close()
 
 
 async def test_a_client_that_lacks_a_thread_is_closed_and_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
