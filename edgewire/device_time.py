@@ -83,5 +83,5 @@ class DeviceTime:
 
     def device_ms(self, elapsed_ms: float) -> int:
         """Return the device time after so long of the wall's time since the run's begin."""
-        place = max(0, bisect_right(self._elapsed, elapsed_ms) - 1)
+        place = max(0, bisect_right(self._elapsed, elapsed_ms) - 1) if len(self._begins) > 1 else 0
         return self._begins[place] + round((elapsed_ms - self._elapsed[place]) * self._scales[place])

@@ -4,7 +4,7 @@ Pure state: the caller brings events and does what is returned. Readings keep th
 the outbox, a new one goes behind them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from devices.firmware.batches import BatchRule, ReadingBatches
@@ -38,7 +38,6 @@ class BootCounters:
         """Handed to the connection at QoS 0: nobody says whether they arrived."""
         self.refused: dict[str, SeqRanges] | None = None
         """Reason -> readings that the broker will never take."""
-        # Of most devices there are none.
         self._dropped: SeqRanges | None = None
         self.dropped_by_fault = 0
         """Of those dropped: by a fault or a reset, and not by a full outbox."""
@@ -56,6 +55,11 @@ class BootCounters:
     def dropped(self) -> SeqRanges:
         """Return the readings that the device gave up; to be read."""
         return self._dropped or SeqRanges()
+
+    @property
+    def has_dropped(self) -> bool:
+        """Return whether the device gave up any: of most devices there are none."""
+        return self._dropped is not None
 
     @property
     def uncertain(self) -> SeqRanges:
@@ -303,10 +307,9 @@ class Firmware:
         """Return the number of readings that were taken, of all boots."""
         return sum(counters.emitted for counters in self.all_counters())
 
-    def all_counters(self) -> Iterator[BootCounters]:
-        """Yield the counters of each boot, the oldest first."""
-        yield from self._past or ()
-        yield self.counters
+    def all_counters(self) -> Iterable[BootCounters]:
+        """Return the counters of each boot, the oldest first."""
+        return (self.counters,) if self._past is None else (*self._past, self.counters)
 
     def counters_of(self, boot: int) -> BootCounters:
         """Return those of one boot that took readings."""

@@ -23,6 +23,9 @@ class CommandSubscription(Enum):
     REFUSED = auto()
 
 
+_ASKED = CommandSubscription.ASKED  # an attribute of an Enum class costs several times a global
+
+
 class CommandInbox:
     """Subscribes one device to its commands, and judges what arrives: brokers hand over what nobody has asked for."""
 
@@ -44,6 +47,11 @@ class CommandInbox:
         self._asked_s = 0.0
         self.state = CommandSubscription.NONE
         """How far the subscription is."""
+
+    @property
+    def awaits_suback(self) -> bool:
+        """Return whether the broker has not answered the subscription yet."""
+        return self.state is _ASKED
 
     def forget_subscription(self) -> None:
         """Know nothing of what the session of the next connection is subscribed to: another client has had it."""
@@ -76,7 +84,7 @@ class CommandInbox:
 
     def expect_suback(self, now_s: float) -> None:
         """Find that the broker does not answer the subscription, where it has had the time for it."""
-        if self.state is CommandSubscription.ASKED and now_s - self._asked_s > SUBACK_S:
+        if self.state is _ASKED and now_s - self._asked_s > SUBACK_S:
             self._on_deaf(f"no SUBACK within {SUBACK_S:g} s")
 
     def accepts_command(self, message: Message, now_s: float) -> bool:

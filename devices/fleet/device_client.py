@@ -672,12 +672,15 @@ class DeviceClient:
         if link is None:
             return
         link.tick()
-        if self.is_online:
+        if not self.is_online:
+            return
+        # Of most devices nothing is expected any more: this is asked of each in every round.
+        if not self._is_acknowledged or self._commands.awaits_suback:
             self._expect_answers(self._owner.monotonic_s())
-            self._repeat_status()
-            if self._renewal is not None and self._renewal.begins(self._owner.monotonic_s()):
-                self._renewal.is_due = True
-                self._leave_to_renew(self._renewal)
+        self._repeat_status()
+        if self._renewal is not None and self._renewal.begins(self._owner.monotonic_s()):
+            self._renewal.is_due = True
+            self._leave_to_renew(self._renewal)
         if self.needs_care and self.is_online:
             self.flush_outbox()
             self._maybe_sleep()

@@ -87,7 +87,7 @@ class Fleet:
     (None: as the run begins), `started_ms` the wall time at which it begins (None: as soon as the devices are built);
     all in ms since 1970 UTC. With `messages`, each device emits so many and no more. `run_id` is that of the whole run,
     of which this may be a shard (None: a new one). `barriers` are moments, in ms of the devices' time after its begin,
-    beyond which it goes only once it is told (see `Pacer`).
+    beyond which it goes only once it is told (see `Pacer`). `core_share` is which part of a core the process has.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Fleet:
         messages: int | None = None,
         run_id: str | None = None,
         barriers: Sequence[int] = (),
+        core_share: float = 1.0,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -172,7 +173,7 @@ class Fleet:
         shortest, longest = TICK_PERIOD_S
         period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
         longest_s = min(LONGEST_TICK_S, scenario.keep_alive / 1000 * LONGEST_TICK_OF_KEEP_ALIVE)
-        self._periodic_tick = PeriodicTick(self.clients, period_s, self._carriers, longest_s)
+        self._periodic_tick = PeriodicTick(self.clients, period_s, self._carriers, longest_s, core_share)
 
     @property
     def gateways(self) -> list[GatewayClient]:
@@ -186,6 +187,11 @@ class Fleet:
     def seconds_until(self, device_ms: int) -> float:
         """Return how long of the wall's time a device time is away; less than 0 where it is past."""
         return (self._started_ms + self._time.elapsed_ms(device_ms) - self._clock.now_ms()) / 1000
+
+    @property
+    def starts_in_s(self) -> float:
+        """Return how long of the wall's time it is until the run begins; less than 0 once it has."""
+        return (self._started_ms - self._clock.now_ms()) / 1000
 
     def change_time_scale(self, at_ms: int, scale: float) -> None:
         """Let the devices' time pass at another scale as of a moment of it. Raises `ConfigError` before the last."""
@@ -347,7 +353,7 @@ class Fleet:
         Once `at_once` is set as well, nothing is waited for any more: what has not been acknowledged is unsent.
         """
         self._duration_s = duration_s
-        lead_s = (self._started_ms - self._clock.now_ms()) / 1000
+        lead_s = self.starts_in_s
         self._began = self._clock.monotonic()
         self._cpu_before_s = process_usage()[0]
         self._throttling_before = read_cpu_throttling()

@@ -34,11 +34,12 @@ from edgewire.run_record import PoweredPart, RunRecord, UnaccountedPart, count_t
 
 SNAPSHOT_S = 0.5
 # A process that is killed leaves what it knew so long ago at the most, where that takes no more than this share of its
-# core: 23 us a device.
+# core, or of its part of one: 23 us a device.
 CHECKPOINT_S = 5.0
 CHECKPOINT_SHARE = 0.02
-# The first ones follow each other sooner.
+# The first ones follow each other sooner, and the very first is not spread over so long a time.
 FIRST_CHECKPOINT_S = 1.0
+FIRST_CHECKPOINT_SHARE = 0.5
 
 OnSnapshot = Callable[[FleetSnapshot], None]
 OnCheckpoint = Callable[[RunCheckpoint], Awaitable[None]]
@@ -65,6 +66,8 @@ class ShardJob:
     from_ms: int | None = None
     power_on_ms: int | None = None
     started_ms: int | None = None
+    core_share: float = 1.0
+    """Which part of a core the process has: less than 1 where several have to share one."""
     barriers: tuple[int, ...] = ()
     """Of the fleet: when steps of the scenario change its devices."""
 
@@ -123,8 +126,8 @@ async def run_shard(
     """Run the shard until it is over or `stop` is set; with `at_once` as well, nothing is waited for any more.
 
     Its fleet does what is asked for in `requests`, such as to go on with another scenario.
-    `on_snapshot` is told how it goes, every half-second; `on_checkpoint` what each device has done so far, at the start
-    and every few seconds. The process's settings that it changes meanwhile are afterwards as they were.
+    `on_snapshot` is told how it goes, every half-second; `on_checkpoint` what each device has done so far, every few
+    seconds as of the first readings. The process's settings that it changes meanwhile are afterwards as they were.
     """
     with tuned_process():
         fleet = Fleet(
@@ -139,6 +142,7 @@ async def run_shard(
             messages=job.messages,
             run_id=job.run_id,
             barriers=job.barriers,
+            core_share=job.core_share,
         )
         # What lives as long as the run is not searched for garbage again and again.
         gc.freeze()
@@ -148,7 +152,9 @@ async def run_shard(
         await outputs.open()
         helpers = [asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")]
         if on_checkpoint:
-            helpers.append(asyncio.create_task(_write_checkpoints(fleet, on_checkpoint), name="checkpoints"))
+            helpers.append(
+                asyncio.create_task(_write_checkpoints(fleet, on_checkpoint, job.core_share), name="checkpoints")
+            )
         if requests is not None:
             helpers.append(asyncio.create_task(requests.serve(fleet, job.scenario.seed), name="requests"))
         helpers.append(asyncio.create_task(outputs.serve(), name="receiver outputs"))
@@ -175,11 +181,13 @@ async def _watch(fleet: Fleet, on_snapshot: OnSnapshot) -> None:
             frozen = True
 
 
-async def _write_checkpoints(fleet: Fleet, on_checkpoint: OnCheckpoint) -> None:
-    """Hand on checkpoints: one as the run begins, more often in its first seconds than later."""
-    share, pause_s = 0.5, FIRST_CHECKPOINT_S
+async def _write_checkpoints(fleet: Fleet, on_checkpoint: OnCheckpoint, core_share: float) -> None:
+    """Hand on checkpoints: one as the first readings fall due, more often in the first seconds then than later."""
+    # Before, a large fleet has enough to do with connecting, and no device has done what `starting_checkpoint` lacks.
+    await asyncio.sleep(max(0.0, fleet.starts_in_s))
+    share, pause_s = FIRST_CHECKPOINT_SHARE, FIRST_CHECKPOINT_S
     while True:
-        await on_checkpoint(await fleet.checkpoint(share))
+        await on_checkpoint(await fleet.checkpoint(share * core_share))
         await asyncio.sleep(pause_s)
         share, pause_s = CHECKPOINT_SHARE, min(CHECKPOINT_S, 2 * pause_s)
 

@@ -182,7 +182,9 @@ class Workers:
         # The start lies far enough ahead for the slowest: all of them build their devices at the same time.
         shards, per_core = self._job.shard.count * self._count, self._launcher.workers_per_core(self._count)
         started_ms = self._clock.now_ms() + startup_delay_ms(self._job.scenario, shards, per_core)
-        job = self._job = replace(self._job, started_ms=self._job.started_ms or started_ms)
+        job = self._job = replace(
+            self._job, started_ms=self._job.started_ms or started_ms, core_share=1 / max(1.0, per_core)
+        )
         lead_s = ((job.started_ms or started_ms) - self._clock.now_ms()) / 1000
         self._ends_s = self._clock.monotonic() + lead_s + self._job.duration_s + self._limits.drain_s
         for worker in self._running():

@@ -4,12 +4,28 @@ import asyncio
 import errno
 import socket
 import sys
+from typing import Any
 
 from edgewire.errors import ConfigError
 
 # ip(7), from Linux 4.2 on: `bind` takes the address alone, and `connect` finds a port that is free for the destination.
 # Without it `bind` looks for one that nobody uses, among all: with 80,000 connections that takes milliseconds.
 _BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+
+
+def _connects_at_once(sock: socket.socket, address: tuple[Any, ...]) -> bool:
+    """Return whether a non-blocking socket is connected when that is asked for twice, as it is within one machine.
+
+    Then the event loop need not watch the socket, which costs three calls of the system and one of its rounds: 25 µs.
+    """
+    # Elsewhere the second call means other things.
+    for _ in range(2 if sys.platform == "linux" else 0):
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            continue
+        return True
+    return False
 
 
 async def connected_from(local: tuple[str, int], host: str, port: int) -> socket.socket:
@@ -34,7 +50,8 @@ async def connected_from(local: tuple[str, int], host: str, port: int) -> socket
             if error.errno == errno.EADDRNOTAVAIL:
                 raise ConfigError(f"source address {local[0]} is not an address of this machine") from None
             raise
-        await loop.sock_connect(sock, found[0][4])
+        if not _connects_at_once(sock, found[0][4]):
+            await loop.sock_connect(sock, found[0][4])
     except BaseException:
         sock.close()
         raise

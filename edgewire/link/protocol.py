@@ -170,8 +170,10 @@ class Link(asyncio.Protocol):
         if lost:
             self._detach(cast("ConnectionLost", lost[0]).reason, cut=True)
             return
-        self.flush()
-        self._arm()
+        if self.session.queued:
+            self.flush()
+        if self._own_timer:
+            self._arm()
 
     def close(self, reason: int = 0) -> None:
         """Say DISCONNECT, then close: the server forgets the will, unless `reason` is not 0.

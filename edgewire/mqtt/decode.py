@@ -5,6 +5,7 @@ what clients send, for whoever plays the server.
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TypeVar
 
 from edgewire.mqtt.codec import FieldReader, decode_text, malformed
@@ -120,7 +121,9 @@ def _read_acknowledgement(kind: type[Puback] | type[Pubrec] | type[Pubrel] | typ
     return read
 
 
+@lru_cache(maxsize=64)
 def _read_connack(first: int, body: bytes, version: Version) -> Connack:
+    # Read once for all clients of a server: it says the same to each, unless it gives them names.
     reader = FieldReader(body)
     flags, code = reader.u8(), reader.u8()
     if flags > 1:

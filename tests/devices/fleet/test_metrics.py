@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devices.firmware.firmware import BootCounters
-from devices.fleet.metrics import FleetSnapshot, PeriodicTick
+from devices.fleet.metrics import LOOK_SHARE, FleetSnapshot, PeriodicTick
 from tests.waiting import eventually
 
 
@@ -71,6 +71,24 @@ async def test_rounds_over_many_devices_take_longer_unless_one_needs_care(
             await asyncio.wait_for(asyncio.shield(task), 0.2)
         assert fleet[0].ticks == 0
     task.cancel()
+
+
+@pytest.mark.parametrize(("core_share", "round_s"), [(1.0, 2.0), (0.5, 4.0), (0.1, 5.0)])
+async def test_rounds_take_longer_where_processes_share_a_core(
+    core_share: float, round_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.fleet.metrics.LOOK_S", 2.0 * LOOK_SHARE / 10)
+    fleet: list[Any] = [Client(online=True) for _ in range(10)]
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await PeriodicTick(fleet, 1.0, longest_s=5.0, core_share=core_share).run_ticks()
+    assert slept == pytest.approx([round_s])
 
 
 def test_devices_are_counted_by_kind_over_all_their_boots_and_workers() -> None:

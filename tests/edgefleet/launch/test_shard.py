@@ -15,7 +15,9 @@ from devices.scenario.scenario import Scenario
 from edgefleet.launch import shard
 from edgefleet.launch.process_tuning import GC_THRESHOLDS, tuned_process
 from edgefleet.launch.shard import ShardJob, combine, run_shard
+from edgewire.clock import SystemClock
 from edgewire.mqtt import Version
+from edgewire.run_checkpoint import RunCheckpoint
 
 
 async def test_a_part_may_have_no_devices() -> None:
@@ -48,6 +50,30 @@ async def test_a_part_is_heard_of_until_its_end(monkeypatch: pytest.MonkeyPatch)
     job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(1, 2), duration_s=0)
     await run_shard(job, asyncio.Event(), said.append)
     assert len(said) > before[0] + 2
+
+
+async def test_nothing_is_said_of_devices_before_their_first_readings_are_due() -> None:
+    """A large fleet connects then, and what it lacks is in the record since the start."""
+    scenario = Scenario(devices=[{"kind": "bme280", "count": 1}])
+    said: list[int] = []
+    clock = SystemClock()
+    started_ms = clock.now_ms() + 300
+
+    async def keep(_: RunCheckpoint) -> None:
+        said.append(clock.now_ms())
+
+    job = ShardJob(
+        scenario=scenario,
+        name="test",
+        version=Version.V5,
+        shard=Shard(1, 2),
+        duration_s=0.2,
+        started_ms=started_ms,
+        core_share=0.1,
+    )
+    await run_shard(job, asyncio.Event(), on_checkpoint=keep)
+    assert said
+    assert min(said) >= started_ms
 
 
 @pytest.mark.parametrize("fails", [False, True])

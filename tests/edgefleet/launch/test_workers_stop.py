@@ -30,6 +30,7 @@ from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt import Version
 from edgewire.run_checkpoint import RunCheckpoint
 from tests.run_records import small_record
+from tests.waiting import eventually
 
 JOB = ShardJob(
     scenario=Scenario(devices=[{"kind": "bme280", "count": 2}]), name="test", version=Version.V5, shard=Shard()
@@ -48,8 +49,10 @@ class WorkerHandle:
         self._ends = ends
         self.killed = False
         self.told: list[str] = []
+        self.job: ShardJob | None = None
 
     def start_job(self, job: ShardJob) -> None:
+        self.job = job
         self.say(FleetSnapshot(devices=1, connected=1, kinds=KindGauges({"gps": Gauges(devices=1, connected=1)})))
         if self._ends:
             self.say(ShardResult(record=small_record(), labels=[], final=FleetSnapshot(devices=1, connected=1)))
@@ -72,7 +75,8 @@ class WorkerHandle:
 class Launcher:
     """Worker 0 obeys, and with `ends` comes to its end at once; no other does anything."""
 
-    def __init__(self, *, ready: int = 99, ends: bool = False) -> None:
+    def __init__(self, *, ready: int = 99, ends: bool = False, per_core: float = 1.0) -> None:
+        self._per_core = per_core
         self.handles: list[WorkerHandle] = []
         self._ready = ready
         self._ends = ends
@@ -84,7 +88,7 @@ class Launcher:
         return self.handles[-1]
 
     def workers_per_core(self, count: int) -> float:
-        return 1.0
+        return self._per_core
 
 
 class JumpingClock(SystemClock):
@@ -155,6 +159,18 @@ async def test_whoever_asks_twice_does_not_wait_for_a_frozen_worker() -> None:
         result = await running
     assert launcher.handles[1].told == ["stop", "at once"]
     assert len(result.record.failures) == 1
+
+
+@pytest.mark.parametrize(("per_core", "share"), [(0.5, 1.0), (1.0, 1.0), (8.0, 0.125)])
+async def test_a_worker_knows_which_part_of_a_core_it_has(per_core: float, share: float) -> None:
+    launcher, stop = Launcher(per_core=per_core), asyncio.Event()
+    running = asyncio.create_task(Workers(JOB, 1, launcher, limits=QUICK).run_workers(stop))
+    await eventually(lambda: bool(launcher.handles) and launcher.handles[0].job is not None)
+    job = launcher.handles[0].job
+    assert job is not None
+    assert job.core_share == share
+    stop.set()
+    await running
 
 
 async def test_what_a_dead_worker_had_said_of_its_devices_is_in_the_record() -> None:

@@ -1,6 +1,7 @@
 """The contract of transports, over every scheme there is, and that a new one is a class and a line of the table."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, connect_link, probe_version
+from edgewire.link.local_address import connected_from
 from edgewire.link.transport import TRANSPORTS, Endpoint, ProtocolFactory, TransportType, UrlForm
 from edgewire.mqtt import Event, Message, Session, SessionConfig, Version
 from edgewire.mqtt.packets import Connack, Publish
@@ -143,6 +145,23 @@ async def test_the_local_address_is_the_one_that_was_chosen(
         assert transport.get_extra_info("sockname")[0] == peer
         transport.abort()
         await eventually(lambda: protocol.ended)
+
+
+@pytest.mark.slow
+async def test_a_connection_from_a_local_address_may_take_a_while() -> None:
+    """A listener whose queue is full lets it wait: the kernel asks again after a second."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        first = socket.create_connection(address)
+        connecting = asyncio.create_task(connected_from(("127.0.0.2", 0), *address))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(connecting), 0.2)
+        listener.accept()[0].close()
+        async with asyncio.timeout(20):
+            sock = await connecting
+        assert sock.getpeername() == address
+        sock.close()
+        first.close()
 
 
 @pytest.mark.parametrize("local", [None, ("127.0.0.1", 0)])
