@@ -83,6 +83,7 @@ def _print(number: int, result: Result) -> None:
     print(
         f"{number:4} {'ok    ' if verdict.ok else 'FAILED'} {result.fault:18} seed {result.seed:<7}"
         f" {result.kills} kills {result.injected:3} faults {verdict.must:5} messages, {verdict.lost} lost,"
+        f"{f' {verdict.taken} gone with the spool,' if verdict.taken else ''}"
         f" {verdict.http_duplicates}+{verdict.kafka_duplicates} duplicates, {verdict.out_of_order} out of order,"
         f" {result.seconds:.1f} s",
         flush=True,

@@ -1,12 +1,13 @@
 """The bridge under test: one configuration, one spool, and as many lives as a run takes from it."""
 
 import signal
+import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import psutil
@@ -41,7 +42,10 @@ class BridgeUnderTest:
         self._buried = 0
         self.armed: str | None = None
         """The fail points of this life."""
+        self.drained = False
+        """Whether it has left for good."""
         self.folder = folder
+        self.spool = Path(settings["spool"]["path"])
         self._environment = environment or {}
         self._launcher = launcher
         self._port = free_port()
@@ -58,7 +62,7 @@ class BridgeUnderTest:
         """Whether it says that it receives and keeps messages."""
         return self.running and answers(f"http://127.0.0.1:{self._port}/readyz")
 
-    def start(self, armed: str | None = None) -> None:
+    def start(self, armed: str | None = None) -> Self:
         """Begin a life; `armed` as in the environment variable of the fail points."""
         assert not self.running
         if self._process is not None:
@@ -73,6 +77,7 @@ class BridgeUnderTest:
             folder=self.folder / f"life-{self.starts}",
             env={**self._environment, VARIABLE: armed or ""},
         ).start()
+        return self
 
     @property
     def pid(self) -> int:
@@ -113,6 +118,14 @@ class BridgeUnderTest:
         """SIGTERM, and its exit code."""
         assert self._process is not None
         return self._process.terminate(timeout_s=60)
+
+    def drain(self) -> None:
+        """Let it deliver what it has, give its session back, and end for good."""
+        command = [sys.executable, "-m", "edgefleet", "bridge", "drain", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert self.wait_end(60) == 0
+        self.drained = True
 
     def _bury(self) -> int:
         """The exit code of a life that has ended; a SIGKILL is counted once."""

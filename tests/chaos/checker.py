@@ -1,7 +1,7 @@
 """The verdict on a run: what was published against what arrived. Pure; the bridge has a say in its ledger alone."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ class Promise:
     kafka: bool = True
 
 
+_SUMS = ("received", "delivered", "dead_lettered", "dropped", "pending")
+
 ANY, NONE = Promise(), Promise(http=False, kafka=False)
 
 
@@ -26,6 +28,8 @@ class Verdict:
     published: int
     must: int
     lost: int = 0
+    taken: int = 0
+    """Messages that are gone with a spool that was taken away, and counted apart."""
     http_duplicates: int = 0
     kafka_duplicates: int = 0
     out_of_order: int = 0
@@ -45,10 +49,14 @@ def judge(
     ledger: Mapping[str, Any],
     promise: Promise,
     lines: Sequence[Arrival] | None = None,
+    *,
+    taken: Set[str] = frozenset(),
+    is_ordered: bool = True,
 ) -> Verdict:
     """`requests`: what HTTP accepted, in order; `stored`: what its database holds; `records`: Kafka, by offset.
 
-    `lines`: those of the file sink, where there is one.
+    `lines`: those of the file sink, where there is one. `taken`: what may be missing, as somebody took the spool that
+    it was in. `is_ordered`: whether the order of each device is promised.
     """
     verdict = Verdict(len(published.payloads), len(published.acknowledged))
     say = verdict.complaints.append
@@ -60,12 +68,15 @@ def judge(
     if lines is not None:
         arrived["file"] = [arrival.id for arrival in lines]
     lost: set[str] = set()
+    gone: set[str] = set()
     for place, ids in arrived.items():
         missing = published.acknowledged - set(ids)
+        gone |= missing & taken
+        missing -= taken
         lost |= missing
         if missing:
             say(f"{len(missing)} lost on the way to {place}: {_some(missing)}")
-    verdict.lost = len(lost)
+    verdict.lost, verdict.taken = len(lost), len(gone)
 
     verdict.http_duplicates = _repeated(arrived["http"])
     verdict.kafka_duplicates = _repeated(arrived["kafka"])
@@ -90,7 +101,7 @@ def judge(
         ("kafka", _lanes(records, by_partition=True)),
         ("file", _lanes(lines or (), by_partition=False)),
     ):
-        late = sum(_disorder(lane) for lane in lanes.values())
+        late = sum(_disorder(lane) for lane in lanes.values()) if is_ordered else 0
         verdict.out_of_order += late
         if late:
             say(f"{late} messages overtaken in {place}")
@@ -100,6 +111,21 @@ def judge(
     del arrived["the HTTP store"]
     _check_ledger(ledger, arrived, verdict)
     return verdict
+
+
+def sum_ledgers(ledgers: Sequence[Mapping[str, Any]], taken: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return one ledger of several bridges, and of spools that were taken: of these, of what had been delivered."""
+    sums: dict[str, dict[str, Any]] = {}
+    for ledger, is_taken in [*((one, False) for one in ledgers), *((one, True) for one in taken)]:
+        for books in ledger["sinks"]:
+            entry = sums.setdefault(books["sink"], {"sink": books["sink"], "balanced": True, **dict.fromkeys(_SUMS, 0)})
+            entry["balanced"] &= books["balanced"]
+            for name in _SUMS:
+                entry[name] += books[name]
+            if is_taken:
+                entry["pending"] -= books["pending"]
+                entry["received"] -= books["pending"]
+    return {"sinks": list(sums.values())}
 
 
 def _check_identity(place: str, arrivals: Sequence[Arrival], published: Published, say: Any) -> None:

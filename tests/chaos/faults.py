@@ -17,6 +17,7 @@ from tests.chaos.inject_bridge import (
     kill_at_any_time,
     stop_and_start,
 )
+from tests.chaos.inject_members import change_members, lose_spool
 from tests.chaos.inject_network import Part, certificate_ends, delay, on, one_way, resets, silence, stall, throttle
 from tests.chaos.inject_process import (
     any_write,
@@ -310,6 +311,18 @@ FAULTS: Sequence[Fault] = (
         inject=freeze("kafka"),
         promise=NONE,
         settings={"kafka": IMPATIENT["kafka"]},
+    ),
+    Fault(
+        name="members-change",
+        text="of bridges with a shared subscription some are killed or stopped, one is added and one drained",
+        inject=change_members,
+        members=3,
+    ),
+    Fault(
+        name="member-spool-lost",
+        text="of three bridges with a shared subscription one is killed, and its spool taken away",
+        inject=lose_spool,
+        members=3,
     ),
     Fault(
         name="mix",

@@ -3,7 +3,7 @@
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import paho.mqtt.client as mqtt
 
 from tests.chaos.bridge import KILLED, BridgeUnderTest
 from tests.chaos.certificates import Certificates
-from tests.chaos.checker import ANY, Promise, Verdict, judge
+from tests.chaos.checker import ANY, Promise, Verdict, judge, sum_ledgers
 from tests.chaos.lag import DrainLag
 from tests.chaos.memory_group import MemoryGroup
 from tests.chaos.preload import NAME, Preload
@@ -44,10 +44,23 @@ class Run:
     """Has the bridge in it, where the fault has `memory_group`."""
     certificates: Certificates | None = None
     """Makes those of the link that the fault has as `tls`."""
+    members: list[BridgeUnderTest] = field(default_factory=list)
+    """Others that share the subscription with `bridge`."""
+    add_member: Callable[[], BridgeUnderTest] = field(default=lambda: _nobody())
+    """Starts one more of them."""
+    taken: set[str] = field(default_factory=set)
+    """Ids of what was in spools that were taken away, and need not arrive."""
+    taken_ledgers: list[dict[str, Any]] = field(default_factory=list)
+    """Of those spools."""
     injected: int = 0
     """Faults that were injected, kills not counted."""
     lag: list[tuple[float, int]] = field(default_factory=list)
     """How the drain at the end got on; see `DrainLag.steps`."""
+
+    @property
+    def bridges(self) -> list[BridgeUnderTest]:
+        """Return all that there were, those that were drained too."""
+        return [self.bridge, *self.members]
 
     def pause(self, shortest_s: float, longest_s: float) -> None:
         """A random while: the fault is injected at any moment."""
@@ -82,6 +95,8 @@ class Fault:
     """Whether the bridge runs in a control group of its own."""
     postgres: bool = False
     """Whether the ingest keeps what it gets in PostgreSQL."""
+    members: int = 1
+    """Bridges that share the subscription; then no order is promised."""
     kafka_disk: bool = False
     """Whether the fault fills the disk of Kafka; needs root."""
 
@@ -118,6 +133,8 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
         memory = stack.enter_context(MemoryGroup(f"edgefleet-{site}")) if fault.memory_group else None
         chosen = settings(services, site, disk, rng, NAME if preload else "127.0.0.1", files=fault.files)
         chosen = merge(chosen, fault.settings)
+        if fault.members > 1:
+            chosen["subscriptions"] = [f"$share/{site}/{topic}" for topic in topics(site)]
         certificates = None
         if fault.tls:
             certificates = Certificates(folder)
@@ -128,15 +145,29 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
             folder, chosen, preload.environment if preload else {}, memory.launcher if memory else ()
         )
         stack.callback(bridge.kill_quietly)
+        members: list[BridgeUnderTest] = []
+
+        def add_member() -> BridgeUnderTest:
+            name = f"{site}-{len(members) + 1}"
+            (disk / name).mkdir()
+            own = {"client_id": name, "spool": {"path": str(disk / name / "spool.db")}}
+            member = BridgeUnderTest(disk / name, merge(chosen, own))
+            stack.callback(member.kill_quietly)
+            members.append(member)
+            return member.start()
+
         bridge.start(fault.armed(rng) if fault.armed else None)
+        for _ in range(fault.members - 1):
+            add_member()
         reader = TopicReader(services.kafka.bootstrap_servers, names, PARTITIONS)
         stack.callback(reader.close)
-        bridge.wait_ready()
+        for one in (bridge, *members):
+            one.wait_ready()
         publishers = Publishers(
             services.mosquitto.port, site, rng, devices=8, rate=rng.choice((300, 500, 700)), at_most=3000
         )
         stack.callback(publishers.close)
-        run = Run(services, bridge, publishers, rng, disk, preload, memory, certificates)
+        run = Run(services, bridge, publishers, rng, disk, preload, memory, certificates, members, add_member)
         publishers.start()
         problems = _inject(fault, run)
         publishers.finish(at_least=rng.randint(400, 800))
@@ -148,11 +179,12 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
     else:
         _keep(folder, run, reader, verdict)
     services.delete_topics(names)
-    _forget_session(services, site)
+    for number in range(len(run.bridges)):
+        _forget_session(services, f"{site}-{number}" if number else site)
     return Result(
         fault.name,
         seed,
-        bridge.kills,
+        sum(one.kills for one in run.bridges),
         run.injected,
         verdict,
         time.monotonic() - started,
@@ -227,23 +259,26 @@ def _inject(fault: Fault, run: Run) -> list[str]:
     run.services.heal()
     if run.preload:
         run.preload.heal()
-    if run.bridge.running and run.bridge.armed and "clock-jump" not in run.bridge.armed:
-        # The point was not reached; it must not be while the books are looked at.
-        run.bridge.kill()
-    if not run.bridge.running:
-        code = run.bridge.wait_end(0)
-        if code != KILLED and not problems:
-            problems.append(f"the bridge ended by itself with exit code {code}:\n{run.bridge.last_words()}")
-        run.bridge.start()
+    for bridge in run.bridges:
+        if bridge.running and bridge.armed and "clock-jump" not in bridge.armed:
+            # The point was not reached; it must not be while the books are looked at.
+            bridge.kill()
+        if not bridge.running and not bridge.drained:
+            code = bridge.wait_end(0)
+            if code != KILLED and not problems:
+                problems.append(f"the bridge ended by itself with exit code {code}:\n{bridge.last_words()}")
+            bridge.start()
     return problems
 
 
 def _drain(run: Run, reader: TopicReader) -> list[str]:
     """Until everything acknowledged has arrived and no sink has anything pending; then SIGTERM."""
-    must = run.publishers.published().acknowledged
+    must = run.publishers.published().acknowledged - run.taken
+    left_over = [bridge for bridge in run.bridges if not bridge.drained]
     # What it has not begun yet is not late: a life that was killed while it started has said nothing so far.
     try:
-        run.bridge.wait_ready()
+        for bridge in left_over:
+            bridge.wait_ready()
     except AssertionError as error:
         return [str(error)]
     lag = DrainLag(time.monotonic(), run.lag)
@@ -253,22 +288,26 @@ def _drain(run: Run, reader: TopicReader) -> list[str]:
         reader.poll()
         in_kafka.update(arrival.id for arrival in reader.arrivals[looked:])
         looked = len(reader.arrivals)
-        if not run.bridge.running:
-            return [f"the bridge ended by itself:\n{run.bridge.last_words()}"]
+        if ended := [bridge for bridge in left_over if not bridge.running]:
+            return [f"the bridge ended by itself:\n{ended[0].last_words()}"]
         in_http = {one.id for one in list(run.services.front.log)}
-        pending = run.bridge.pending()
-        if pending is None:
+        pending = [bridge.pending() for bridge in left_over]
+        if None in pending:
             continue
-        left = len(must - in_kafka) + len(must - in_http) + pending
+        left = len(must - in_kafka) + len(must - in_http) + sum(one or 0 for one in pending)
         lag.record(left, time.monotonic())
         if not left:
-            return _end(run)
-    return [f"{problem}: {run.bridge.last_words()[-1500:]}", *_end(run)]
+            return _end(left_over)
+    return [f"{problem}: {run.bridge.last_words()[-1500:]}", *_end(left_over)]
 
 
-def _end(run: Run) -> list[str]:
-    code = run.bridge.stop()
-    return [] if code == 0 else [f"the bridge ended with exit code {code}:\n{run.bridge.last_words()}"]
+def _end(bridges: Sequence[BridgeUnderTest]) -> list[str]:
+    codes = [bridge.stop() for bridge in bridges]
+    return [
+        f"the bridge ended with exit code {code}:\n{bridge.last_words()}"
+        for bridge, code in zip(bridges, codes, strict=True)
+        if code != 0
+    ]
 
 
 def _verdict(run: Run, reader: TopicReader, site: str, fault: Fault) -> Verdict:
@@ -278,10 +317,16 @@ def _verdict(run: Run, reader: TopicReader, site: str, fault: Fault) -> Verdict:
         list(run.services.front.log),
         run.services.stored(site),
         reader.arrivals,
-        run.bridge.ledger(),
+        sum_ledgers([bridge.ledger() for bridge in run.bridges], run.taken_ledgers),
         fault.promise,
         lines_in(run.disk / FILES) if fault.files else None,
+        taken=run.taken,
+        is_ordered=fault.members == 1,
     )
+
+
+def _nobody() -> BridgeUnderTest:
+    raise AssertionError("the fault needs members")
 
 
 @contextmanager
@@ -305,6 +350,7 @@ def _keep(folder: Path, run: Run, reader: TopicReader, verdict: Verdict) -> None
     records = {
         "complaints": verdict.complaints,
         "published": {one: one in published.acknowledged for one in published.payloads},
+        "taken": sorted(run.taken),
         "lag": run.lag,
         "http": [arrival.id for arrival in run.services.front.log],
         "kafka": [f"{one.where}/{one.partition} {one.id}" for one in reader.arrivals],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.chaos.checker import Verdict
 from tests.chaos.run import Fault, Result
 
 BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
@@ -67,13 +68,19 @@ def _cells(results: Sequence[Result], fault: Fault | None) -> list[str]:
         f"{sum(result.kills for result in results):,}",
         f"{sum(result.injected for result in results):,}",
         f"{sum(verdict.must for verdict in verdicts):,}",
-        f"{sum(verdict.lost for verdict in verdicts):,}",
+        f"{sum(verdict.lost for verdict in verdicts):,}" + _taken(verdicts),
         http if fault is None or fault.promise.http else f"{http} (none allowed)",
         kafka if fault is None or fault.promise.kafka else f"{kafka} (none allowed)",
         f"{sum(verdict.out_of_order for verdict in verdicts):,}",
         f"{sum(verdict.unbalanced for verdict in verdicts):,}",
         f"{sum(not verdict.ok for verdict in verdicts):,}",
     ]
+
+
+def _taken(verdicts: Sequence[Verdict]) -> str:
+    """Say what is gone with spools that were taken away."""
+    taken = sum(verdict.taken for verdict in verdicts)
+    return f" (and {taken:,} with the spool)" if taken else ""
 
 
 def _processor() -> str:

@@ -2,12 +2,11 @@
 
 import random
 import secrets
-import sqlite3
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Set
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from bridge.source.client import OTHER_SPOOL
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import DeviceRecord
 from tests.chaos.bridge import BridgeUnderTest
+from tests.chaos.inject_members import take_spool
 from tests.chaos.publishers import KINDS, Publishers
 from tests.chaos.records import Arrival, Published, lines_in
 from tests.chaos.unforgiving import until
@@ -87,13 +87,6 @@ class Group:
             assert len(lines) > 0
 
 
-def drain(member: BridgeUnderTest) -> None:
-    command = [sys.executable, "-m", "edgefleet", "bridge", "drain", str(member.config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert member.wait_end(60) == 0
-
-
 def test_of_a_shared_subscription_members_are_killed_added_and_drained(
     mosquitto_factory: Callable[..., MosquittoProcess], tmp_path: Path
 ) -> None:
@@ -109,7 +102,7 @@ def test_of_a_shared_subscription_members_are_killed_added_and_drained(
         group.publish(200)
         members[0].start()
         group.publish(200)
-        drain(members[1])
+        members[1].drain()
         group.publish(200)
         group.finish()
         ids = [line.id for lines in group.lines() for line in lines]
@@ -143,16 +136,6 @@ def test_of_divided_topics_each_device_stays_in_order_with_its_member(
                     seen[line.device].append(line.seq)
             assert all(numbers == sorted(numbers) for numbers in seen.values())
         assert {name: members[name] for name in names} == {name: {at % 3} for at, name in enumerate(names)}
-
-
-def take_the_spool(member: BridgeUnderTest) -> set[str]:
-    """Remove the spool of a member that is dead; return the ids of what it had not delivered."""
-    spool = member.folder / "spool.db"
-    with closing(sqlite3.connect(spool)) as database:
-        rows = database.execute("SELECT payload FROM messages WHERE id > (SELECT min(cursor) FROM sinks)").fetchall()
-    for path in member.folder.glob("spool.db*"):
-        path.unlink()
-    return {Arrival.of(payload, None).id for (payload,) in rows}
 
 
 def record_of(published: Published, folder: Path) -> Path:
@@ -200,7 +183,7 @@ def test_of_a_member_whose_spool_is_gone_what_is_lost_is_named_and_nothing_else_
         victim.post("/v1/pause")
         until(lambda: (victim.pending() or 0) >= 100, victim.last_words)
         victim.kill()
-        held = take_the_spool(victim)
+        held = take_spool(victim.spool)
         # Of a shared subscription what it has not acknowledged waits in its session, or goes to others.
         group.publish(200)
         victim.start()
