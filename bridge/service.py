@@ -64,6 +64,11 @@ async def run_bridge(
     clock = clock or failpoints.clock_of(SystemClock())
     table, sinks = build_components(config, clock)
     store = SpoolStore(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
+    try:
+        store.claim(config.client_id)
+    except BaseException:
+        store.close()
+        raise
     bridge = Bridge(config, table, sinks, store, clock)
     await bridge.run(stop, signals)
 

@@ -30,6 +30,9 @@ _INSERTS = {
     for rows in (*range(1, _ANY_ROWS + 1), 2 * _ANY_ROWS, _MANY_ROWS)
 }
 
+_OWNER = "client_id"
+"""Name of the note that has whose spool it is."""
+
 
 class SpoolStore:
     """Holds the spool file open for writing. Raises `SpoolError` for whatever the file or the disk refuses."""
@@ -159,6 +162,23 @@ class SpoolStore:
             ).fetchall()
         return {name[len(prefix) :]: value for name, value in rows}
 
+    def claim(self, client_id: str) -> None:
+        """Note by its client id whose spool this is.
+
+        Raises `ConfigError` where it is another bridge's that has messages in it: they would go to our destinations.
+        """
+        former = self.get_metadata(_OWNER)
+        if former == client_id:
+            return
+        with translate_errors(self.path):
+            pending = max(_count_pending(self._database, self.last_id).values(), default=0)
+        if former is not None and pending:
+            raise ConfigError(
+                f"{self.path}: is the spool of the bridge '{former}', with {pending} messages to deliver, and not of"
+                f" '{client_id}'; set another spool.path, or let '{former}' run once more and drain it"
+            )
+        self.set_metadata(_OWNER, client_id)
+
     def reconcile_sinks(self, sinks: Sequence[str], abandon: Collection[str] = ()) -> None:
         """Make the sinks of the file those of the configuration. Raises `ConfigError` as the constructor does."""
         with translate_errors(self.path):
@@ -244,7 +264,7 @@ def _reconcile_sinks(database: sqlite3.Connection, path: Path, sinks: Sequence[s
         if name in sinks:
             continue
         if cursor < last_id and name not in abandon:
-            pending = last_id - cursor - _count_done(database, name, cursor)
+            pending = _count_pending(database, last_id)[name]
             raise ConfigError(
                 f"{path}: holds {pending} messages for the sink '{name}', which is no longer"
                 f" configured; configure it again, or give them up with spool.abandon: [{name}]"
@@ -270,6 +290,12 @@ def _add_sink(database: sqlite3.Connection, name: str, last_id: int) -> None:
     database.execute(
         "INSERT INTO blocks (owner, block, bits) SELECT ?, block, bits FROM blocks WHERE owner = ''", (name,)
     )
+
+
+def _count_pending(database: sqlite3.Connection, last_id: int) -> dict[str, int]:
+    """Return how many messages each sink of the file is not done with."""
+    rows = database.execute("SELECT name, cursor FROM sinks").fetchall()
+    return {name: last_id - cursor - _count_done(database, name, cursor) for name, cursor in rows}
 
 
 def _count_done(database: sqlite3.Connection, owner: str, cursor: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.chaos.checker import ANY, NONE, Promise, Verdict, judge
+from tests.chaos.checker import ANY, NONE, Promise, Verdict, judge, sum_ledgers
 from tests.chaos.records import Arrival, Published
 
 
@@ -134,6 +134,43 @@ def test_a_spoilt_run_is_found_out(name: str) -> None:
     verdict = case.judge()
     assert not verdict.ok
     assert any(said in complaint for complaint in verdict.complaints), verdict.complaints
+
+
+def test_what_a_spool_that_was_taken_had_is_counted_apart_and_nothing_else_is_forgiven() -> None:
+    case = Case.good()
+    gone = case.records.pop()
+    case.requests.pop()
+    case.stored.pop()
+    case.lines.pop()
+    case.ledger = sum_ledgers([Case.good().ledger])
+    published = Published(case.published, frozenset(case.published))
+
+    def verdict_of(taken: set[str]) -> Verdict:
+        return judge(published, case.requests, case.stored, case.records, case.ledger, ANY, case.lines, taken=taken)
+
+    assert (verdict_of({gone.id}).lost, verdict_of({gone.id}).taken) == (0, 1)
+    assert (verdict_of({"a:1:0"}).lost, verdict_of({"a:1:0"}).taken) == (1, 0)
+    assert "1 lost on the way to http: b:1:2" in verdict_of({"a:1:0"}).complaints
+
+
+def test_where_no_order_is_promised_none_is_looked_for() -> None:
+    case = Case.good()
+    swap(case, "requests")
+    published = Published(case.published, frozenset(case.published))
+    verdict = judge(
+        published, case.requests, case.stored, case.records, case.ledger, NONE, case.lines, is_ordered=False
+    )
+    assert verdict.ok
+    assert verdict.out_of_order == 0
+
+
+def test_ledgers_are_summed_and_of_a_spool_that_was_taken_only_what_was_delivered() -> None:
+    one, other = {"sinks": [books("http", 5)]}, {"sinks": [books("http", 7, dropped=1, delivered=6)]}
+    taken = {"sinks": [books("http", 9, delivered=6, pending=3)]}
+    (summed,) = sum_ledgers([one, other], [taken])["sinks"]
+    assert summed == books("http", 18, delivered=17, dropped=1)
+    (unbalanced,) = sum_ledgers([one, {"sinks": [books("http", 7, delivered=6)]}])["sinks"]
+    assert not unbalanced["balanced"]
 
 
 def test_a_late_duplicate_is_no_disorder() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from edgefleet.embedded import MosquittoProcess
 from tests.chaos.bridge import BridgeUnderTest
-from tests.chaos.publishers import Publishers, topics
+from tests.chaos.publishers import Publishers
+from tests.chaos.scenes import bridge_to_http
 from tests.chaos.unforgiving import until
 
 pytestmark = [pytest.mark.long, pytest.mark.services, pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -25,16 +26,8 @@ def test_what_waits_is_on_disk_and_not_in_memory(
 ) -> None:
     mosquitto = mosquitto_factory()
     site = f"m{secrets.token_hex(5)}"
-    bridge = BridgeUnderTest(
-        tmp_path,
-        {
-            "broker": mosquitto.url,
-            "client_id": site,
-            "subscriptions": list(topics(site)),
-            "spool": {"path": str(tmp_path / "spool.db")},
-            "http": {"url": "http://127.0.0.1:9"},  # where nobody listens
-        },
-    )
+    nobody = "http://127.0.0.1:9"
+    bridge = BridgeUnderTest(tmp_path, bridge_to_http(mosquitto.url, site, nobody, tmp_path / "spool.db"))
     publishers = Publishers(mosquitto.port, site, random.Random(1), devices=8, rate=3000, at_most=LATE)
     try:
         bridge.start()

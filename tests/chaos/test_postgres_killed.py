@@ -12,7 +12,8 @@ import pytest
 from edgefleet.embedded import MosquittoProcess, edgefleet_process, free_port
 from edgewire.errors import ServiceUnavailable
 from tests.chaos.bridge import BridgeUnderTest
-from tests.chaos.publishers import Publishers, topics
+from tests.chaos.publishers import Publishers
+from tests.chaos.scenes import bridge_to_http
 from tests.chaos.unforgiving import until
 from tests.services.fixtures import unavailable
 from tests.services.postgres import PostgresProcess
@@ -51,16 +52,9 @@ def test_a_postmaster_that_is_killed_costs_nothing(
         stack.enter_context(edgefleet_process("ingest", *serve, url=f"{ingest_url}/readyz"))
         mosquitto = mosquitto_factory()
         site = f"p{secrets.token_hex(5)}"
-        bridge = BridgeUnderTest(
-            tmp_path,
-            {
-                "broker": mosquitto.url,
-                "client_id": site,
-                "subscriptions": list(topics(site)),
-                "spool": {"path": str(tmp_path / "spool.db")},
-                "http": {"url": ingest_url, "retry": {"base": "50ms", "cap": "300ms", "pause": "300ms"}},
-            },
-        )
+        retry = {"base": "50ms", "cap": "300ms", "pause": "300ms"}
+        settings = bridge_to_http(mosquitto.url, site, ingest_url, tmp_path / "spool.db", retry=retry)
+        bridge = BridgeUnderTest(tmp_path, settings)
         stack.callback(bridge.kill_quietly)
         bridge.start()
         bridge.wait_ready()

@@ -201,6 +201,28 @@ def test_one_bridge_a_spool(path: Path) -> None:
     SpoolStore(path, SINKS).close()
 
 
+def test_a_spool_with_messages_of_another_bridge_is_refused(path: Path) -> None:
+    with closing(SpoolStore(path, SINKS)) as store:
+        store.claim("a")
+        store.commit([spooled(1), spooled(2)], [settled("http", 2, 2), settled("kafka", 1, 1)])
+    with closing(SpoolStore(path, SINKS)) as store:
+        with pytest.raises(ConfigError, match=r"bridge 'a', with 1 messages .* not of 'b'; set another"):
+            store.claim("b")
+        store.claim("a")
+        store.commit(updates=[settled("kafka", 2, 1)])
+        store.claim("b")  # nothing of the other one's is left
+        store.commit([spooled(3)])
+        with pytest.raises(ConfigError, match="of the bridge 'b'"):
+            store.claim("a")
+
+
+def test_a_spool_of_before_owners_were_noted_is_whose_bridge_opens_it(path: Path) -> None:
+    with closing(SpoolStore(path, SINKS)) as store:
+        store.commit([spooled(1)])
+    with closing(SpoolStore(path, SINKS)) as store:
+        store.claim("a")
+
+
 def test_a_full_disk_is_named_and_nothing_is_written(path: Path) -> None:
     with closing(SpoolStore(path, SINKS)) as store:
         pages = store._scalar("PRAGMA page_count")
