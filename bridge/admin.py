@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import BridgeMetrics
-from bridge.operator.api import SENTENCES, Handler, OperatedBridge, OperatorApi
+from bridge.operator.api import SENTENCES, Handler, OperatedBridge, OperatorApi, answer_expectation
 from bridge.operator.openapi import describe_admin
 from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
@@ -87,7 +87,8 @@ class Admin:
         self._accepting: asyncio.Task[None] | None = None
         self._heard: WeakSet[asyncio.BaseTransport] = WeakSet()
         application = web.Application(middlewares=[self._hear])
-        application.add_routes([web.get("/", self._index), *(web.get(path, handlers[path]) for path in _SENTENCES)])
+        pages = {"/": self._index, **{path: handlers[path] for path in _SENTENCES}}
+        application.add_routes(web.get(path, page, expect_handler=answer_expectation) for path, page in pages.items())
         application.add_routes(self.operator.routes())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bridge.config import AdminConfig
@@ -183,7 +183,9 @@ class OperatorApi:
             ("POST", "/v1/resume"): self._resume,
             ("POST", "/v1/drain"): self._drain,
         }
-        return [web.route(*name, self._guarded(handlers[name])) for name in SENTENCES]
+        return [
+            web.route(*name, self._guarded(handlers[name]), expect_handler=answer_expectation) for name in SENTENCES
+        ]
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -243,6 +245,20 @@ class OperatorApi:
         Config.model_validate(await _read_object(request))
         self._bridge.request_drain()
         return _json({"draining": True})
+
+
+async def answer_expectation(request: web.Request) -> web.StreamResponse | None:
+    """Have the body come where a client waits to be told so, and refuse what else it may expect.
+
+    aiohttp's own answer repeats what was sent, and is an error 500 where that is no text.
+    """
+    if request.version < HttpVersion11:
+        return None
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return _json({"error": "the only expectation that is met is 100-continue: leave the header Expect out"}, 417)
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+    return None
 
 
 async def _read_sink(request: web.Request) -> str | None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
+from typing import NamedTuple
 
 import orjson
 
@@ -65,6 +66,33 @@ class UploadOptions:
     backoff: Backoff = _BACKOFF
     token: str | None = field(default=None, repr=False)
     """Sent as a bearer token."""
+
+
+class BatchAccount(NamedTuple):
+    """Says what an ingest has refused of a batch."""
+
+    refused: list[dict[str, object]]
+    """As it says of each."""
+    rejected: int
+    """How many they are, with those that it does not list."""
+    is_complete: bool
+    """Whether it also says how many it has stored."""
+
+
+def read_account(answer: bytes) -> BatchAccount | None:
+    """Return the account in an answer; None where there is none."""
+    try:
+        said = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(said, dict):
+        return None
+    items = said.get("items")
+    listed = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    refused = [item for item in listed if item.get("status") in ("rejected", "conflict")]
+    unlisted = said.get("unlisted")
+    more = unlisted if type(unlisted) is int and unlisted > 0 else 0
+    return BatchAccount(refused, len(refused) + more, "stored" in said)
 
 
 class HttpUpload:
@@ -285,20 +313,14 @@ class HttpUpload:
 
     def _account(self, answer: bytes) -> bool:
         """Count what was refused, and return whether there is an account; a server that gives none has taken all."""
-        try:
-            said = orjson.loads(answer)
-        except orjson.JSONDecodeError:
+        account = read_account(answer)
+        if account is None:
             return False
-        if not isinstance(said, dict):
-            return False
-        items = said.get("items") or []
-        refused = [item for item in items if isinstance(item, dict) and item.get("status") in ("rejected", "conflict")]
-        unlisted = said.get("unlisted")
-        self.rejected += len(refused) + (unlisted if isinstance(unlisted, int) else 0)
-        if refused:
-            self.latest = self._why(refused[-1])
-            self.reason = self.reason or self._why(refused[0])
-        return "stored" in said
+        self.rejected += account.rejected
+        if account.refused:
+            self.latest = self._why(account.refused[-1])
+            self.reason = self.reason or self._why(account.refused[0])
+        return account.is_complete
 
     def _why(self, item: dict[str, object]) -> str:
         return one_printable_line(self._secrets.hide(str(item.get("error") or "no reason given")))

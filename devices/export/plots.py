@@ -11,7 +11,6 @@ from pathlib import Path
 
 import matplotlib.dates
 import numpy as np
-import orjson
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, Locator
@@ -19,7 +18,7 @@ from matplotlib.ticker import Formatter, Locator
 from devices.export.base import ExportError
 from devices.export.plot_maps import Panel, map_panels
 from devices.export.series import Recording, Series
-from devices.faults.labels import Label
+from devices.faults.labels import Label, iter_labels
 from devices.sensors.registry import KINDS
 from edgewire.output import write_output
 
@@ -47,21 +46,8 @@ def fault_windows(labels: Iterable[Label]) -> list[FaultWindow]:
 
 
 def read_labels(path: Path) -> list[FaultWindow]:
-    """Return the windows in a labels file; raises `ExportError` where it is none."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
-    found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = orjson.loads(line)
-            end_ms = None if row["end_ms"] is None else int(row["end_ms"])
-            fields = tuple(map(str, row["fields"]))
-            found.append(FaultWindow(str(row["device_id"]), str(row["type"]), fields, int(row["start_ms"]), end_ms))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ExportError(f"{path}, line {number}: is no labels file: {error!r}") from None
-    return found
+    """Return the windows in a labels file; raises `ConfigError` where it is none."""
+    return fault_windows(iter_labels(path))
 
 
 def draw_figure(recording: Recording, title: str, faults: Sequence[FaultWindow] = ()) -> Figure:

@@ -4,7 +4,8 @@ import csv
 import gzip
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from devices.export.base import ExportError
 from devices.export.manifest import listed_files
 from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
+from edgewire.bounded_lines import LinesTooLarge, bounded_lines
 from edgewire.clock import parse_ms
 from edgewire.messages import ContractError, kind_of
 
@@ -40,6 +42,7 @@ MOST_POINTS = 2_000_000
 MOST_OF_A_DEVICE = 8192
 """More than a picture has pixels side by side; beyond, the least and the most of a stretch are kept."""
 LEAST_OF_A_DEVICE = 128
+_LONGEST_LINE = 1 << 20
 _LONG_GAP = 3.0
 """In usual intervals: a longer silence is a gap in the line."""
 
@@ -180,9 +183,11 @@ def _read_file(path: Path, recording: Recording) -> None:
                 raise ExportError(f"{said}: is no message of ours: {error}") from None
     except FileNotFoundError:
         raise ExportError(f"{path}: there is no such file") from None
+    except LinesTooLarge as error:
+        raise ExportError(str(error)) from None
     except (ContractError, csv.Error) as error:
         raise ExportError(f"{said}: is no file of messages of ours: {error}") from None
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise ExportError(f"{path}: cannot be read: {error}") from None
 
 
@@ -205,7 +210,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if format_ == "jsonl":
             yield from _json_rows(file, path)
             return
-        reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        reader = csv.DictReader(bounded_lines(text, path, longest=_LONGEST_LINE))
         for row in reader:
             yield f"{path}, line {reader.line_num}", row
 
@@ -220,8 +226,8 @@ def _opened(path: Path, compression: str) -> BinaryIO:
     return path.open("rb")
 
 
-def _json_rows(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(lines, start=1):
+def _json_rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(bounded_lines(file, path, longest=_LONGEST_LINE), start=1):
         try:
             yield f"{path}, line {number}", orjson.loads(line)
         except orjson.JSONDecodeError as error:
@@ -243,7 +249,7 @@ def _number(text: str) -> float | None:
 
 
 def _table_rows(path: Path, format_: str) -> Iterator[Mapping[str, Any]]:
-    from pyarrow import ArrowInvalid, ipc, memory_map, parquet
+    from pyarrow import ArrowException, ipc, memory_map, parquet
 
     try:
         if format_ == "arrow":
@@ -254,5 +260,5 @@ def _table_rows(path: Path, format_: str) -> Iterator[Mapping[str, Any]]:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
-    except ArrowInvalid as error:
+    except ArrowException as error:
         raise ExportError(f"{path}: is no {format_.capitalize()} file: {error}") from None

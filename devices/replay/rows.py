@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from devices.replay.gpx import GPX_COLUMNS, read_points
+from edgewire.bounded_lines import LinesTooLarge, bounded_lines
 from edgewire.errors import ConfigError
 
 _LONGEST_LINE = 1 << 20
@@ -75,8 +76,8 @@ class CsvFile:
                 head = file.readline(_LONGEST_LINE)
                 delimiter = max(",;\t", key=head.count)
                 file.seek(0)
-                bounded = iter(lambda: file.readline(_LONGEST_LINE), "")
-                reader = csv.reader(bounded, delimiter=delimiter, strict=True)
+                lines = bounded_lines(file, self._path, longest=_LONGEST_LINE)
+                reader = csv.reader(lines, delimiter=delimiter, strict=True)
                 for cells in reader:
                     line = reader.line_num
                     if any(cells):
@@ -87,6 +88,8 @@ class CsvFile:
             raise ConfigError(f"{self._path}: is no text in UTF-8: save the file as that") from None
         except csv.Error as error:
             raise ConfigError(f"{self._path}:{line + 1}: is no line of CSV: {error}") from None
+        except LinesTooLarge as error:
+            raise ConfigError(str(error)) from None
 
 
 class JsonLinesFile:
@@ -105,12 +108,12 @@ class JsonLinesFile:
         """Yield its lines."""
         try:
             with self._path.open("rb") as file:
-                for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 1):
-                    place = f"{self._path}:{number}"
-                    if len(line) > _LONGEST_LINE:
-                        raise ConfigError(f"{place}: is longer than 1 MiB")
+                for number, line in enumerate(bounded_lines(file, self._path, longest=_LONGEST_LINE), 1):
                     if line.strip():
+                        place = f"{self._path}:{number}"
                         yield Row(place, _flat(_object(place, line)))
+        except LinesTooLarge as error:
+            raise ConfigError(str(error)) from None
         except OSError as error:
             raise ConfigError(f"{self._path}: cannot be read: {error.strerror}") from None
 

@@ -13,6 +13,7 @@ from devices.world.climates import DEW_POINT, MONTHLY, MONTHS, middles
 from devices.world.random import Flags, Floats, Ints
 from devices.world.weather import dew_point_c
 from devices.world.world import DAY_MS, HOUR_MS
+from edgewire.bounded_lines import bounded_lines
 from edgewire.clock import parse_ms
 
 TIME, TEMPERATURE, HUMIDITY, PRESSURE = "timestamp", "temperature_c", "humidity", "pressure_hpa"
@@ -22,7 +23,7 @@ _HOW = f"{','.join(COLUMNS)} and a line a reading"
 LEAST_DAYS = 10
 """Of a month: days that count."""
 _LEAST_PARTS, _PART_H = 6, 3
-_MOST_LINES = 10_000_000
+_MOST_LINES, _LONGEST_LINE = 10_000_000, 100_000
 # What can be read outdoors; what is said of that which cannot.
 _READABLE = {
     TEMPERATURE: (-90.0, 60.0, "it is in °C"),
@@ -66,7 +67,7 @@ def read_station(path: Path) -> StationReadings:
     values = {name: array("d") for name in _READABLE}
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.reader(lines)
+            rows = csv.reader(bounded_lines(lines, path, longest=_LONGEST_LINE))
             where = _columns(path, next(rows, []))
             for cells in rows:
                 if not cells or cells[0].startswith("#"):

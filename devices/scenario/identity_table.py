@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from edgewire.bounded_lines import LinesTooLarge, bounded_lines
 from edgewire.errors import ConfigError
 
 ID, CLIENT_ID, SITE = "id", "client_id", "site"
@@ -170,18 +171,6 @@ def _undecodable_line(path: Path) -> int:
     return 1
 
 
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    """Yield the lines of a file, of which none is so long that it could not be held."""
-    read = 0
-    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), start=1):
-        read += len(line)
-        if read > _MOST_CHARACTERS:
-            raise ConfigError(f"{path}:{number}: is larger than {_MOST_CHARACTERS >> 20} MiB: is it the right file?")
-        if len(line) == _LONGEST_LINE and not line.endswith("\n"):
-            raise ConfigError(f"{path}:{number}: is longer than {_LONGEST_LINE:,} characters: is it the right file?")
-        yield line
-
-
 def _parsed(path: Path, file: TextIO, count: int | None) -> Iterator[tuple[int, list[str]]]:
     begin = file.read(LONGEST_CELL)
     file.seek(0)
@@ -189,7 +178,8 @@ def _parsed(path: Path, file: TextIO, count: int | None) -> Iterator[tuple[int, 
     delimiter = max(_DELIMITERS, key=first.count)
     # The limit is of the process; the other readers of CSV here have no longer cells either.
     before = csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
+    lines = bounded_lines(file, path, longest=_LONGEST_LINE, most=_MOST_CHARACTERS)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     width, found = 0, -1
     try:
         for cells in reader:
@@ -208,6 +198,8 @@ def _parsed(path: Path, file: TextIO, count: int | None) -> Iterator[tuple[int, 
                 return
     except csv.Error as error:
         raise ConfigError(f"{path}:{reader.line_num}: is no CSV: {error}") from None
+    except LinesTooLarge as error:
+        raise ConfigError(str(error)) from None
     finally:
         csv.field_size_limit(before)
     if found < 0:

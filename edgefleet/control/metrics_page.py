@@ -1,7 +1,6 @@
 """Asks a service beside the run for its metrics, in bounded time and size, and reads those that are wanted of them."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple, NoReturn, Protocol
@@ -18,6 +17,8 @@ REST = 10
 """Times as long as an answer has taken nothing is asked: a bridge counts its spool for each."""
 ANSWER_S = 3.0
 MOST_BYTES = 2 << 20
+_LARGEST = 1e13
+"""Of a number that is taken: the sum of all that a page can have is a whole number of JSON still."""
 
 
 class MetricSample(NamedTuple):
@@ -102,7 +103,7 @@ def parse_samples(page: bytes, names: Collection[str]) -> dict[str, list[MetricS
         text = "".join(_lines_of(page.decode(), frozenset(names)))
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if math.isfinite(sample.value):
+                if abs(sample.value) <= _LARGEST:  # nor is it no number
                     found[sample.name].append(MetricSample(sample.labels, sample.value))
     except (ValueError, KeyError, IndexError):
         raise ServiceUnavailable("what answers there tells no metrics that can be read") from None

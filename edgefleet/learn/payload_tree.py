@@ -39,7 +39,9 @@ class PayloadTree:
         node = self.root
         for place, following in enumerate(values.path[1:]):
             node = _child(node, self._key(place, values), [] if isinstance(following, int) else {})
-        written = {"from": said, "optional": True} if may_lack and isinstance(said, str) else said
+        # What a device is called is no field that it may lack: its key is always there then.
+        is_field = isinstance(said, str) and not said.startswith("{")
+        written = {"from": said, "optional": True} if may_lack and is_field else said
         _child(node, self._key(len(values.path) - 1, values), written)
 
     def _key(self, place: int, values: PayloadValues) -> str | int:

@@ -153,6 +153,7 @@ async def test_nobody_changes_a_bridge_that_others_reach_and_that_has_no_token(m
         ({"port": 0}, b"Host: \xff", 421),
         ({"port": 0}, b"Host: localhost\r\nOrigin: \xff", 403),
         ({"port": 0, "token": TOKEN}, b"Host: localhost\r\nAuthorization: Bearer \xff", 401),
+        ({"port": 0}, b"Host: localhost\r\nExpect: \xff", 417),
     ],
 )
 async def test_a_head_that_is_no_text_is_refused_with_a_sentence(
@@ -167,6 +168,11 @@ async def test_a_head_that_is_no_text_is_refused_with_a_sentence(
         writer.close()
         assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
         assert b'{"error":"' in answer
+
+
+async def test_a_body_that_is_held_back_is_asked_for(mosquitto: Any, tmp_path: Path) -> None:
+    async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest) as stage:
+        assert await ask(stage, "/v1/pause", {}, Expect="100-continue") == (200, {"paused": ["http"]})
 
 
 @pytest.mark.parametrize("token", ["short", "a token with spaces in it", "tökentökentöken12", "a" * 15])

@@ -225,7 +225,64 @@ def _checkpoint_seeds() -> Iterator[bytes]:
     yield from (json.dumps(asdict(record)).encode() for record in (run_record(), small_record()))
 
 
+def _exported() -> Run:
+    from devices.export.base import ExportError
+    from devices.export.series import read_export
+
+    written = [file_writer(suffix) for suffix in _EXPORTS]
+
+    def run(data: bytes) -> None:
+        if not data:
+            return
+        with written[data[0] % len(written)](data[1:]) as path:
+            try:
+                found = read_export(path)
+            except ExportError as error:
+                require_words(error, 1 << 16, about=path.name)
+                return
+        for devices in found.kinds.values():
+            for series in devices.values():
+                assert all(len(column) == len(series.times) for column in series.values.values())
+
+    return run
+
+
+_EXPORTS = (".jsonl", ".csv", ".jsonl.gz", ".csv.zst", ".arrow", ".parquet")
+
+
+def _exported_seeds() -> Iterator[bytes]:
+    import gzip
+
+    import pyarrow as pa
+    from pyarrow import ipc, parquet
+
+    from tests.fuzz.examples import contract_messages
+
+    lines = [payload for _, payload in contract_messages()]
+    for line in lines:
+        fields = json.loads(line)
+        rows = ",".join(fields) + "\n" + ",".join("" if value is None else str(value) for value in fields.values())
+        yield b"\x00" + line + b"\n" + line
+        yield b"\x01" + rows.encode()
+    yield b"\x02" + gzip.compress(b"\n".join(lines), mtime=0)
+    yield b"\x03" + pa.Codec("zstd").compress(b"device_id,boot\na,1\n", asbytes=True)
+    table = pa.Table.from_pylist([{"device_id": "a", "boot": 1, "seq": 2, "timestamp": "2026-03-04", "fix": "3d"}])
+    for write, number in ((_written_as_arrow(ipc), 4), (parquet.write_table, 5)):
+        sink = pa.BufferOutputStream()
+        write(table, sink)
+        yield bytes([number]) + sink.getvalue().to_pybytes()
+
+
+def _written_as_arrow(ipc: Any) -> Any:
+    def write(table: Any, sink: Any) -> None:
+        with ipc.new_file(sink, table.schema) as file:
+            file.write_table(table)
+
+    return write
+
+
 FILE_TARGETS = {
+    "exported": Target(_exported, _exported_seeds, ("devices.export.series", "edgewire.messages"), 8192),
     "identities": Target(_identities, _identities_seeds, ("devices.scenario.identity_table",), 1024),
     "normals": Target(_normals, _normals_seeds, ("devices.scenario.climate_file",), 2048),
     "station": Target(_station, _station_seeds, ("devices.scenario.climate_fit", "edgewire.clock"), 1024),

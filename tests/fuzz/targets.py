@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tests.fuzz.answer_targets import ANSWER_TARGETS
 from tests.fuzz.examples import captured_entries, captured_payload, contract_messages
 from tests.fuzz.file_targets import FILE_TARGETS
 from tests.fuzz.message_targets import MESSAGE_TARGETS
@@ -459,6 +460,7 @@ TARGETS = {
     "capture": Target(_capture, _capture_seeds, ("edgefleet.learn",), 1024),
     "http-answer": Target(_http_answer, _http_answer_seeds, ("bridge.sinks.http",), 1024),
     "registry-answer": Target(_registry, _registry_seeds, ("bridge.sinks.kafka",), 4096),
+    **ANSWER_TARGETS,
     **MESSAGE_TARGETS,
     **REQUEST_TARGETS,
     **FILE_TARGETS,

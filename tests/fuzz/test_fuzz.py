@@ -72,6 +72,21 @@ FOUND = [
         b'{"topic":"a","time":5000001,"payload":1}',
         id="gaps-of-weeks",
     ),
+    # Nor was one made where a message lacks the id of its device now and then.
+    pytest.param(
+        "learn",
+        b'{"topic":"w/d1/s","time":1,"payload":{"i":"d1","t":1}}\n{"topic":"w/d1/s","time":2,"payload":{"t":2}}',
+        id="id-that-is-not-always-there",
+    ),
+    # What a server says of items was gone through without a look at whether it is a list of them.
+    pytest.param("upload-answer", b'{"items":1}', id="items-that-are-a-number"),
+    # Sums of what a page of metrics says were beyond what a number can be, and what JSON can hold.
+    pytest.param(
+        "service-pages",
+        b'edgefleet_bridge_spooled_total 1\nedgefleet_bridge_missing_total{a="b"} 1e308\n'
+        b'edgefleet_bridge_missing_total{a="c"} 1e308\n\0{}',
+        id="sum-of-large-numbers",
+    ),
     # Of bytes that are no UTF-8 aiohttp makes surrogates, which the bridge's admin port could neither compare nor say.
     pytest.param("request-head", b"host:\xff", id="host-that-is-no-text"),
     pytest.param("request-head", b"host:a\nauthorization:Bearer \xff", id="token-that-is-no-text"),

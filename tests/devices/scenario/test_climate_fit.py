@@ -193,6 +193,9 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes(b"timestamp\xe9")
     with pytest.raises(ValueError, match="is not a CSV file in UTF-8"):
         read_station(tmp_path / "latin.csv")
+    (tmp_path / "zeros").write_bytes(HEAD.encode() + b"\n" + b"\0" * 200_000)
+    with pytest.raises(ValueError, match=r"zeros:2: is longer than 100,000 characters: is it the right file\?"):
+        read_station(tmp_path / "zeros")
     (tmp_path / "r.csv").write_text(HEAD)
     assert "write FILE.csv" in str(fit(tmp_path / "r.csv", "--lon", 0, "--out", tmp_path / "c.txt").exception)
     same = fit(tmp_path / "r.csv", "--lon", 0, "--out", tmp_path / "r.csv")

@@ -24,10 +24,17 @@ from edgewire.errors import EdgefleetError
 MONDAY_MS = parse_ms("2026-03-02")
 LABEL = {
     "device_id": "bme280-0001",
+    "kind": "bme280",
+    "boot": 1,
     "type": "drift",
     "fields": ["temperature_c"],
+    "parameters": {},
+    "layer": "sensor",
     "start_ms": MONDAY_MS,
     "end_ms": None,
+    "first_seq": 0,
+    "last_seq": 9,
+    "messages": 10,
 }
 
 
@@ -199,7 +206,7 @@ def test_labels_come_from_a_file(scenario: Path, tmp_path: Path) -> None:
     labels.write_bytes(orjson.dumps(LABEL) + b"\n")
     assert invoke(*arguments).exit_code == 0
     labels.write_bytes(orjson.dumps(LABEL) + b'\n{"a": 1}\n')
-    assert "labels.jsonl, line 2: is no labels file" in str(invoke(*arguments).exception)
+    assert "labels.jsonl: line 2 is no label of a fault" in str(invoke(*arguments).exception)
 
 
 def test_a_long_series_keeps_the_least_and_the_most_of_each_stretch() -> None:
