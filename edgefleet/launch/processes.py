@@ -18,7 +18,7 @@ from typing import Any
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.doctor.machine import count_oom_kills
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerMessage, WorkerReady
-from edgefleet.launch.process_tuning import tune_allocator
+from edgefleet.launch.process_tuning import favour_throughput, tune_allocator
 from edgefleet.launch.requests import RequestQueue, ShardReply, ShardRequest
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgewire import logs
@@ -222,6 +222,8 @@ def main(pipe: Connection, log_level: str, number: int, environment: Mapping[str
         job = pipe.recv()
     except (EOFError, OSError):
         return
+    if job.core_share < 1:
+        favour_throughput()
     said = _Speaker(pipe)
     try:
         said.say(run_coroutine(_serve(job, pipe, said)))

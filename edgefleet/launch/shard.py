@@ -37,9 +37,10 @@ SNAPSHOT_S = 0.5
 # core, or of its part of one: 23 us a device.
 CHECKPOINT_S = 5.0
 CHECKPOINT_SHARE = 0.02
-# The first ones follow each other sooner, and the very first is not spread over so long a time.
+# The first ones follow each other sooner, and the very first is not spread over so long a time; but it comes when the
+# first readings do, and half of the processor would make those late.
 FIRST_CHECKPOINT_S = 1.0
-FIRST_CHECKPOINT_SHARE = 0.5
+FIRST_CHECKPOINT_SHARE = 0.1
 
 OnSnapshot = Callable[[FleetSnapshot], None]
 OnCheckpoint = Callable[[RunCheckpoint], Awaitable[None]]

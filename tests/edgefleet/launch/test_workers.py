@@ -1,6 +1,7 @@
 """A run in several processes: the same messages however many there are, and a death that does not go unnoticed."""
 
 import asyncio
+import os
 import pickle
 import subprocess
 import sys
@@ -142,6 +143,24 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     assert (record.shards, record.scenario_devices) == ([(0, 1)], 19)
     others = [one for one in record.devices if one.device_id not in part.device_ids]
     assert sum(one.acknowledged for one in others) == sum(one.emitted for one in others) > before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such schedules: run it on Linux")
+@pytest.mark.parametrize(("per_core", "policy"), [(1.0, "SCHED_OTHER"), (4.0, "SCHED_BATCH")])
+async def test_workers_that_share_a_core_do_not_interrupt_each_other(
+    mosquitto_factory: Callable[[], MosquittoProcess], per_core: float, policy: str
+) -> None:
+    class Launcher(ProcessLauncher):
+        def workers_per_core(self, count: int) -> float:
+            return per_core
+
+    stop = asyncio.Event()
+    workers = Workers(job(mosquitto_factory(), messages=None), 1, Launcher("critical"))
+    running = asyncio.create_task(workers.run_workers(stop))
+    await eventually(lambda: bool(workers.statuses) and workers.statuses[0].snapshot.acknowledged > 0)
+    assert os.sched_getscheduler(workers.statuses[0].handle.process.pid) == getattr(os, policy)
+    stop.set()
+    await running
 
 
 class Unsendable(str):
