@@ -31,7 +31,7 @@ from devices.world.random import Floats, Ints
 from devices.world.site_climate import COLUMNS, LAPSE_K_PER_M, SiteClimate
 from devices.world.sun import solar_hour
 from devices.world.tides import tides_hpa
-from devices.world.weather import Air, Season, Weather, vapour_pressure_hpa
+from devices.world.weather import RAIN_AND_MIST, Air, Season, Weather, vapour_pressure_hpa
 from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, World
 
 SYNOPTIC_RATE = 0.0425
@@ -174,6 +174,11 @@ class WaveAtmosphere:
     def weather(self, sites: Ints, times_ms: Ints) -> Weather:
         """Return the weather at these sites and instants."""
         return Weather(*self._grid.interpolate(sites, times_ms, _OF_WEATHER))
+
+    def rain_and_mist(self, sites: Ints, times_ms: Ints) -> tuple[Floats, Floats]:
+        """Return these two of the weather."""
+        rain, mist = self._grid.interpolate(sites, times_ms, RAIN_AND_MIST)
+        return rain, mist
 
     def outdoor_air(self, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:
         """Return the air outdoors at these sites and instants."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from devices.world.noise import GridInterpolator, noise_fields
 from devices.world.random import Floats, Ints
-from devices.world.weather import Air, Season, Weather, vapour_pressure_hpa
+from devices.world.weather import RAIN_AND_MIST, Air, Season, Weather, vapour_pressure_hpa
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 
 # Mid-latitude lows pass every three to five days and move eastwards at about 30 km/h (0.4 degrees of longitude).
@@ -99,6 +99,11 @@ class DriftingCells:
     def weather(self, sites: Ints, times_ms: Ints) -> Weather:
         """Return the weather at these sites and instants."""
         return Weather(*self._grid.interpolate(sites, times_ms))
+
+    def rain_and_mist(self, sites: Ints, times_ms: Ints) -> tuple[Floats, Floats]:
+        """Return these two of the weather."""
+        rain, mist = self._grid.interpolate(sites, times_ms, RAIN_AND_MIST)
+        return rain, mist
 
     def outdoor_air(self, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:
         """Return the air outdoors at these sites and instants."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from devices.world.random import Floats, Hashes, Ints, coarse_normals, extend, hash_bits, normal
 from devices.world.runs import Runs, distinct
+from devices.world.trigonometry import cosine_sine
 from devices.world.world import MINUTE_MS
 
 _OCTAVES = np.array([0.84, 0.46, 0.28]) / np.sqrt(0.84**2 + 0.46**2 + 0.28**2)
@@ -30,7 +31,8 @@ def smooth_noise_of(bits: Hashes, times_ms: Ints, period_ms: Ints | int) -> Floa
     cell, within = _cells(times_ms, period_ms)
     angle = _angle(within / period_ms)
     left, right = _ends(*np.broadcast_arrays(bits, cell))
-    return np.asarray(left * np.cos(angle) + right * np.sin(angle))
+    cosine, sine = cosine_sine(angle)
+    return np.asarray(left * cosine + right * sine)
 
 
 def _cells(times_ms: Ints, period_ms: Ints | int) -> tuple[Ints, Ints]:
@@ -86,13 +88,13 @@ class NoiseSources:
         right = np.empty_like(left)
         right[:-1] = left[1:]
         right[alone] = normal(extend(bits[alone], number[alone] + 1))
-        angle = _angle(within / periods)
-        cosine, sine = np.cos(angle), np.sin(angle)
         found = np.empty((len(which), count))
-        for stream, period in enumerate(which.tolist()):
-            rows = run[period] + shift[stream]
-            np.multiply(left.take(rows), cosine[period], out=found[stream])
-            found[stream] += right.take(rows) * sine[period]
+        for period, length_ms in enumerate(self._periods.tolist()):
+            cosine, sine = cosine_sine(_angle(within[period] / length_ms))
+            for stream in np.flatnonzero(which == period).tolist():
+                rows = run[period] + shift[stream]
+                np.multiply(left.take(rows), cosine, out=found[stream])
+                found[stream] += right.take(rows) * sine
         return found
 
 

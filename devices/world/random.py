@@ -10,6 +10,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.world.trigonometry import cosine, cosine_sine
+
 Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,14 +51,15 @@ def normal(bits: Hashes) -> Floats:
     """Return a standard normal, by Box and Muller from the draw and a second one made of it."""
     first = 1.0 - uniform(bits)
     second = uniform(_mix(bits ^ _GOLDEN))
-    return np.asarray(np.sqrt(-2.0 * np.log(first)) * np.cos(2.0 * np.pi * second))
+    return np.asarray(np.sqrt(-2.0 * np.log(first)) * cosine(2.0 * np.pi * second))
 
 
 def normals(bits: Hashes) -> tuple[Floats, Floats]:
     """Return two independent standard normals, from the two halves of the bits; they end at 6.7 deviations."""
     radius = np.sqrt(-2.0 * np.log(((bits >> np.uint64(32)).astype(np.float64) + 0.5) * 2.0**-32))
     angle = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2.0 * np.pi * 2.0**-32)
-    return radius * np.cos(angle), radius * np.sin(angle)
+    across, up = cosine_sine(angle)
+    return radius * across, radius * up
 
 
 _TABLE_BITS = 14

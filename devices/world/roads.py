@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.world.random import Flags, Floats, Ints, hash_bits, uniform
+from devices.world.trigonometry import within_turn
 from devices.world.world import METRES_PER_DEGREE, SiteArrays
 
 KMH = 1 / 3.6
@@ -128,6 +129,7 @@ class Roads:
         self.canyon: Flags = (uniform(hash_bits(seed, "road/canyon", keys, numbers)) < _CANYON_CHANCE) & in_town
         self.tunnel_m = self._tunnels(seed, site_arrays, numbers)
         """[site, road, (from, to)]; both 0 where there is none."""
+        self.has_tunnel: Flags = self.tunnel_m[..., 1] > 0
         scale = np.array([kind.peak_vph for kind in CLASSES])[self.plan.road_class]
         self.peak_vph: Floats = scale * (0.7 + 0.6 * uniform(hash_bits(seed, "road/peak", keys, numbers)))
         # How near to its capacity a road comes in the busiest hour: 62 to 87 %, by judgement.
@@ -140,7 +142,7 @@ class Roads:
         site_arrays = self._site_arrays
         return (
             np.clip(site_arrays.latitude[sites] + north_m / METRES_PER_DEGREE, -90, 90),
-            (site_arrays.longitude[sites] + east_m / site_arrays.metres_per_longitude[sites] + 180) % 360 - 180,
+            within_turn(site_arrays.longitude[sites] + east_m / site_arrays.metres_per_longitude[sites] + 180) - 180,
         )
 
     def _bent(self, seed: int, site_arrays: SiteArrays) -> Floats:

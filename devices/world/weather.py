@@ -12,6 +12,8 @@ Season = Literal["calendar", "winter", "summer"]
 """By the date, or held at the middle of one."""
 
 
+RAIN_AND_MIST = slice(3, 5)
+"""Among the fields of `Weather`."""
 CONDITIONS = ("sunny", "foggy", "rainy")
 
 
@@ -41,7 +43,7 @@ class Weather:
     @property
     def fog(self) -> Flags:
         """Tell whether sight is reduced by fog."""
-        return (self.mist > 0.02) & (self.rain <= 0)
+        return _is_foggy(self.rain, self.mist)
 
     def take(self, rows: Ints) -> "Weather":
         """Return some of the rows."""
@@ -54,7 +56,16 @@ class Weather:
 
     def condition_numbers(self) -> Ints:
         """Return the position of each in `CONDITIONS`."""
-        return np.where(self.rain > 0, CONDITIONS.index("rainy"), self.fog.astype(np.int64))
+        return condition_numbers(self.rain, self.mist)
+
+
+def condition_numbers(rain: Floats, mist: Floats) -> Ints:
+    """Return the position of each condition in `CONDITIONS`."""
+    return np.where(rain > 0, CONDITIONS.index("rainy"), _is_foggy(rain, mist).astype(np.int64))
+
+
+def _is_foggy(rain: Floats, mist: Floats) -> Flags:
+    return (mist > 0.02) & (rain <= 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,10 @@ class Atmosphere(Protocol):
 
     def weather(self, sites: Ints, times_ms: Ints) -> Weather:
         """Return the weather at these sites and instants."""
+        ...
+
+    def rain_and_mist(self, sites: Ints, times_ms: Ints) -> tuple[Floats, Floats]:
+        """Return these two of `weather`: most who ask for it want to know how far one sees, and how wet roads are."""
         ...
 
     def outdoor_air(self, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:

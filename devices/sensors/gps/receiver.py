@@ -7,11 +7,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from devices.world.components import components
+from devices.world.entity_draws import EntityDraws
 from devices.world.noise import NoiseSources
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, normals, uniform
 from devices.world.roads import LANE
 from devices.world.runs import Runs
 from devices.world.satellites import FEWEST_USED, MOST_USED
+from devices.world.trigonometry import within_turn
 from devices.world.vehicles.vehicles import Motion
 from devices.world.world import METRES_PER_DEGREE, World
 
@@ -58,10 +60,8 @@ class UnitNoise(NamedTuple):
 
     drift: Floats
     flicker: Floats
-    wall: Floats
-    """Errors on three axes, the slow, the fast and those by way of walls."""
+    """Errors on three axes, the slow and the fast."""
     sky: Floats
-    street: Floats
     supply: Floats
     shadow: Floats
     """Around the modem."""
@@ -87,19 +87,26 @@ class Fix:
 def unit_noise(world: World, keys: Hashes, times: Ints) -> UnitNoise:
     """Return what changes slowly around the units `keys` at these times; drawn at once, as most of it costs alike."""
     found = _noise_sources(world.seed).at(keys, times)
-    return UnitNoise(found[0:3], found[3:6], found[6:9], *found[9:])
+    return UnitNoise(found[0:3], found[3:6], *found[6:])
 
 
 @lru_cache(16)
 def _noise_sources(seed: int) -> NoiseSources:
     streams = (
-        hash_bits(seed, "receiver/error", np.arange(9)),
-        hash_bits(seed, "receiver/sky", np.arange(2)),
+        hash_bits(seed, "receiver/error", np.arange(6)),
+        hash_bits(seed, "receiver/sky", 0),
         hash_bits(seed, "vehicle/battery"),
         hash_bits(seed, "modem/shadow"),
     )
-    errors = [period for period in (_SLOW_MS, _FAST_MS, _CANYON_MS) for _axis in range(3)]
-    return NoiseSources(np.concatenate(streams), [*errors, _SKY_MS, _CANYON_MS, _SUPPLY_MS, _SHADOW_MS])
+    errors = [period for period in (_SLOW_MS, _FAST_MS) for _axis in range(3)]
+    return NoiseSources(np.concatenate(streams), [*errors, _SKY_MS, _SUPPLY_MS, _SHADOW_MS])
+
+
+@lru_cache(16)
+def _canyon_noise_sources(seed: int) -> NoiseSources:
+    """Return those of the errors on three axes by way of walls, and of how much of the sky a street leaves."""
+    streams = hash_bits(seed, "receiver/error", np.arange(6, 9)), hash_bits(seed, "receiver/sky", 1)
+    return NoiseSources(np.concatenate(streams), [_CANYON_MS] * 4)
 
 
 def satellite_fix(
@@ -125,7 +132,10 @@ def satellite_fix(
     fresh = np.exp(-view.since_s / FRESH_S)
     if unfound is not None:
         fresh = np.maximum(fresh, unfound)
-    shade = _canyon(world, sites, moving) * np.clip(0.6 + 0.5 * noise.street, 0, 1.4)
+    draws = EntityDraws(seed, keys)
+    canyons = _canyons(world, keys, sites, times, moving)
+    shade = np.zeros(len(times))
+    shade[canyons.rows] = canyons.shade
     if world.version == 1:
         hdop = np.clip(_OPEN_HDOP + 0.1 * np.abs(noise.sky) + _CANYON_HDOP * shade**2 + _FRESH_HDOP * fresh, 0.6, 12)
         dense = _DENSE_SKY + 1.2 * noise.sky - 7.0 * shade - _FRESH_SATELLITES * fresh
@@ -137,10 +147,14 @@ def satellite_fix(
         satellites = np.clip(np.rint(left), FEWEST_USED, np.clip(visible, FEWEST_USED, MOST_USED)).astype(np.int64)
         hdop = dilution(satellites)
     known = ~view.lost
-    east, north, up = _errors_m(noise, _white(seed, keys, times), hdop / _USUAL_HDOP[world.version], shade, scale)
-    course = np.radians(moving.heading_deg)
-    east, north = east - view.held_m * np.sin(course), north - view.held_m * np.cos(course)
-    white = hash_bits(seed, "receiver/speed", keys, times)
+    errors = _open_sky_errors_m(noise, draws.bits("receiver/white", times), hdop / _USUAL_HDOP[world.version])
+    errors[:, canyons.rows] += canyons.bias_m
+    east, north, up = scale * errors
+    held = np.flatnonzero(view.held_m)
+    course, held_m = np.radians(moving.heading_deg[held]), view.held_m[held]
+    east[held] -= held_m * np.sin(course)
+    north[held] -= held_m * np.cos(course)
+    white = draws.bits("receiver/speed", times)
     flutter, swing = normals(white)
     speed = np.maximum(moving.speed_ms + _SPEED_SIGMA_MS * scale * flutter, 0)
     site_arrays = components(world).site_arrays
@@ -148,10 +162,10 @@ def satellite_fix(
         known,
         known & (satellites >= 4),
         np.clip(moving.latitude + north / METRES_PER_DEGREE, -90, 90),
-        (moving.longitude + east / site_arrays.metres_per_longitude[sites] + 180) % 360 - 180,
+        within_turn(moving.longitude + east / site_arrays.metres_per_longitude[sites] + 180) - 180,
         site_arrays.altitude_m[sites] + _VERTICAL * up,
         speed,
-        (moving.heading_deg + _HEADING_SIGMA_DEG * scale * swing) % 360,
+        within_turn(moving.heading_deg + _HEADING_SIGMA_DEG * scale * swing),
         known & (moving.speed_ms >= _COURSE_FROM_MS),
         np.where(known, hdop, _LOST_HDOP),
         np.where(known, satellites, (white % np.uint64(3)).astype(np.int64)),
@@ -167,30 +181,32 @@ def battery_v(moving: Motion, noise: UnitNoise) -> Floats:
 def signal_dbm(world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion, noise: UnitNoise) -> Ints:
     """Return the received signal of the modem: weaker in the country and in tunnels, shadowed over a minute, fading."""
     rural = components(world).roads.plan.road_class[moving.road] == LANE
-    fading = normal(hash_bits(world.seed, "modem/fading", keys, times))
+    fading = normal(EntityDraws(world.seed, keys).bits("modem/fading", times))
     mean = -76 - 11 * rural - 25 * _in_tunnel(world, sites, moving)
     level: Ints = np.clip(np.rint(mean + 6 * noise.shadow + 2.5 * fading), -118, -51).astype(np.int64)
     return level
 
 
-def _errors_m(
-    noise: UnitNoise, white: Floats, dilution: Floats, shade: Floats, scale: float
-) -> tuple[Floats, Floats, Floats]:
-    """Return the errors to the east, north and up."""
-    open_sky = dilution * (_SLOW_M * noise.drift + _FAST_M * noise.flicker + _WHITE_M * white)
-    east, north, up = scale * (open_sky + shade * _CANYON_BIAS_M * noise.wall)
-    return east, north, up
+def _open_sky_errors_m(noise: UnitNoise, bits: Hashes, dilution: Floats) -> Floats:
+    """Return the errors to the east, north and up under an open sky; `bits` are other ones for each reading."""
+    white = np.stack([*normals(bits), normal(extend(bits, 1))])
+    return np.asarray(dilution * (_SLOW_M * noise.drift + _FAST_M * noise.flicker + _WHITE_M * white))
 
 
-def _white(seed: int, keys: Hashes, times: Ints) -> Floats:
-    """Return normals for three axes, other ones for each reading."""
-    bits = hash_bits(seed, "receiver/white", keys, times)
-    return np.stack([*normals(bits), normal(extend(bits, 1))])
+def _with_tunnel(world: World, sites: Ints, moving: Motion) -> tuple[Ints, Floats, Floats]:
+    """Return the rows on roads that have a tunnel, and where along the road that begins and ends."""
+    roads = components(world).roads
+    rows = np.flatnonzero(roads.has_tunnel[sites, moving.road])
+    begin, end = roads.tunnel_m[sites[rows], moving.road[rows]].T
+    return rows, begin, end
 
 
 def _in_tunnel(world: World, sites: Ints, moving: Motion) -> Flags:
-    begin, end = components(world).roads.tunnel_m[sites, moving.road].T
-    return np.asarray((moving.along_m >= begin) & (moving.along_m <= end) & (end > 0))
+    inside = np.zeros(len(sites), dtype=np.bool_)
+    rows, begin, end = _with_tunnel(world, sites, moving)
+    along = moving.along_m[rows]
+    inside[rows] = (along >= begin) & (along <= end)
+    return inside
 
 
 class _SkyView(NamedTuple):
@@ -204,16 +220,27 @@ class _SkyView(NamedTuple):
     """How far behind the vehicle the position stays that they hold."""
 
 
-def _canyon(world: World, sites: Ints, moving: Motion) -> Floats:
-    """Return how deep the street is between its houses, block by block; 0 in the open."""
-    roads, keys = components(world).roads, components(world).site_arrays.keys
+class _Canyons(NamedTuple):
+    """Holds the readings between high buildings; two in three are in the open, and need no draws for this."""
+
+    rows: Ints
+    shade: Floats
+    """Of each of these rows, how much of the sky is hidden."""
+    bias_m: Floats
+    """[axis, row] by how much signals that arrive by way of walls mislead."""
+
+
+def _canyons(world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion) -> _Canyons:
+    """Return which readings are between high buildings, block by block, and what comes of it."""
+    roads, site_keys = components(world).roads, components(world).site_arrays.keys
     shallow, deep = _BLOCK_DEPTH
-    depth = np.zeros(len(sites))
     rows = np.flatnonzero(roads.canyon[sites, moving.road])
-    block = (moving.along_m[rows] / _BLOCK_M).astype(np.int64)
-    bits = hash_bits(world.seed, "road/block", keys[sites[rows]], moving.road[rows], block)
-    depth[rows] = shallow + (deep - shallow) * uniform(bits)
-    return depth
+    road, block = moving.road[rows], (moving.along_m[rows] / _BLOCK_M).astype(np.int64)
+    blocks = EntityDraws(world.seed, site_keys[sites[rows]], road, block)
+    depth = shallow + (deep - shallow) * uniform(blocks.bits("road/block"))
+    noise = _canyon_noise_sources(world.seed).at(keys[rows], times[rows])
+    shade = depth * np.clip(0.6 + 0.5 * noise[3], 0, 1.4)
+    return _Canyons(rows, shade, shade * _CANYON_BIAS_M * noise[:3])
 
 
 def _sky_view(
@@ -228,10 +255,11 @@ def _sky_view(
     since = np.where(times < power_on.at_ms, np.inf, (times - power_on.at_ms) / 1000 - first)
     lost, held = since < 0, np.zeros(len(times))
     if losses:
-        begin, end = components(world).roads.tunnel_m[sites, moving.road].T
-        inside = np.where(moving.forward, moving.along_m - begin, end - moving.along_m)
-        rows = np.flatnonzero((inside >= 0) & (end > 0))
-        inside, beyond = inside[rows], inside[rows] - (end - begin)[rows]
+        rows, begin, end = _with_tunnel(world, sites, moving)
+        along = moving.along_m[rows]
+        inside = np.where(moving.forward[rows], along - begin, end - along)
+        behind = np.flatnonzero(inside >= 0)
+        rows, inside, beyond = rows[behind], inside[behind], (inside - (end - begin))[behind]
         shortest, longest = _REACQUIRE_S
         # The same for the whole passage: one draw an hour.
         bits = hash_bits(world.seed, "receiver/back", keys[rows], times[rows] // 3_600_000)

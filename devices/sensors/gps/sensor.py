@@ -17,6 +17,7 @@ from devices.world.components import components
 from devices.world.geoid import geoid_height_m
 from devices.world.random import Floats, Ints, hash_bits, normal
 from devices.world.roads import KMH
+from devices.world.trigonometry import within_turn
 from devices.world.world import VehicleUse, World
 from edgewire.config import Config
 from edgewire.config_errors import text_matching
@@ -100,7 +101,7 @@ class GpsSensor:
             "longitude": nullable(np.round(fix.longitude, settings.decimals), fix.known),
             "altitude_m": nullable(np.round(fix.altitude_m, 1), fix.is_3d),
             "speed_kmh": nullable(np.round(fix.speed_ms / KMH, 1), fix.known),
-            "heading_deg": nullable(np.round(fix.heading_deg, 1) % 360, fix.has_heading),
+            "heading_deg": nullable(within_turn(np.round(fix.heading_deg, 1)), fix.has_heading),
             "hdop": np.round(fix.hdop, 2),
             "satellites": fix.satellites,
             "battery_v": battery_v(moving, noise),

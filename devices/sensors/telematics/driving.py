@@ -12,12 +12,12 @@ from devices.sensors.columns import Column, Columns, DictionaryColumn, NullableC
 from devices.sensors.telematics.events import MPH, DrivingState, EventType, Thresholds
 from devices.world.arrivals import headway_s
 from devices.world.components import components
-from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
+from devices.world.entity_draws import EntityDraws
+from devices.world.random import Flags, Floats, Hashes, Ints
 from devices.world.roads import LIMIT_MS, ROAD_TYPES
-from devices.world.runs import Runs
 from devices.world.traffic import TIMES_OF_DAY, times_of_day
 from devices.world.vehicles.vehicles import Motion
-from devices.world.weather import CONDITIONS
+from devices.world.weather import CONDITIONS, condition_numbers
 from devices.world.world import DAY_MS, HOUR_MS, World
 
 # Rain or fog, and the night, make the same event riskier; from this sum of weights on a record is labelled risky.
@@ -49,24 +49,28 @@ class DrivingMonitor:
         population, thresholds = self._population, self._thresholds
         sites, vehicles = population.sites[ids], population.ordinals[ids]
         over = _over_limit_mph(world, moving.speed_ms, moving.road)
-        before = components(world).vehicles.speeds(sites, vehicles, times - thresholds.speeding_for)
+        before = components(world).vehicles.speeds_before(sites, vehicles, times, moving, thresholds.speeding_for)
         density = components(world).traffic.flow_at(sites, moving.road, times).density
         site_keys = components(world).site_arrays.keys[sites]
-        runs = Runs(site_keys, vehicles, moving.trip, moving.link)
-        link = (column[runs.first] for column in (site_keys, vehicles, moving.trip, moving.link))
-        passage = runs.spread(hash_bits(world.seed, "vehicle/headway", *link))
+
+        def headways(rows: Ints) -> Floats:
+            link = (column[rows] for column in (site_keys, vehicles, moving.trip, moving.link))
+            passage = EntityDraws(world.seed, *link).bits("vehicle/headway")
+            rashness = components(world).drivers.aggressiveness(sites[rows], vehicles[rows])
+            return headway_s(passage, times[rows], density[rows], rashness)
+
         return DrivingState(
             thresholds,
             moving,
             components(world).vehicles.peak_acceleration(sites, vehicles, times, population.interval_ms[ids]),
             over,
             np.minimum(over, _over_limit_mph(world, *before)),
-            headway_s(passage, times, density, components(world).drivers.aggressiveness(sites, vehicles)),
-            components(world).atmosphere.weather(sites, times),
+            headways,
+            lambda: components(world).atmosphere.weather(sites, times),
             density,
             (world.local_ms(sites, times) % DAY_MS) / HOUR_MS,
             times,
-            hash_bits(world.seed, "vehicle/event", site_keys, vehicles, times),
+            EntityDraws(world.seed, site_keys, vehicles).bits("vehicle/event", times),
         )
 
     def events(self, state: DrivingState) -> tuple[Flags, dict[str, NullableColumn]]:
@@ -90,9 +94,11 @@ class DrivingMonitor:
 
     def context(self, world: World, ids: Ints, state: DrivingState) -> Columns:
         """Return what surrounds the vehicles: weather, road, traffic and time of day."""
-        local = world.local_ms(self._population.sites[ids], state.times)
+        sites = self._population.sites[ids]
+        local = world.local_ms(sites, state.times)
+        rain, mist = components(world).atmosphere.rain_and_mist(sites, state.times)
         return {
-            "weather": DictionaryColumn(state.air.condition_numbers(), CONDITIONS),
+            "weather": DictionaryColumn(condition_numbers(rain, mist), CONDITIONS),
             "road_type": DictionaryColumn(components(world).roads.plan.road_class[state.moving.road], ROAD_TYPES),
             "traffic_density": np.round(state.density, 3),
             "time_of_day": DictionaryColumn(times_of_day(local), TIMES_OF_DAY),

@@ -57,15 +57,26 @@ class DrivingState:
     """Speed above the limit of the road."""
     lasting_over_mph: Floats
     """The lesser of that now and `speeding_for` ago."""
-    headway_s: Floats
-    """Time gap to the vehicle ahead."""
-    air: Weather
+    headways: Callable[[Ints], Floats]
+    """Tells the time gap (s) to the vehicle ahead in these rows: five vehicles in six stand or crawl."""
+    weather: Callable[[], Weather]
+    """Tells all of the weather; no type of ours asks."""
     density: Floats
     hour: Floats
     """Local time of day."""
     times: Ints
     bits: Hashes
     """Random bits of each report."""
+
+    @property
+    def headway_s(self) -> Floats:
+        """Return the time gap to the vehicle ahead, in every row."""
+        return self.headways(np.arange(len(self.times)))
+
+    @property
+    def air(self) -> Weather:
+        """Return the weather around the vehicles."""
+        return self.weather()
 
     def uniform(self, name: str) -> Floats:
         """Return a number in [0, 1) for each report; other names have other numbers."""
@@ -101,9 +112,12 @@ def aggressive_turn(state: DrivingState) -> Detection:
 
 def tailgating(state: DrivingState) -> Detection:
     """Detect less time to the vehicle ahead than the threshold."""
-    distance = np.round(state.headway_s * state.moving.speed_ms, 1)
-    near = state.headway_s < state.thresholds.following_s
-    return near & (state.moving.speed_ms >= _MOVING_MS), {"following_distance_m": distance}
+    rows = np.flatnonzero(state.moving.speed_ms >= _MOVING_MS)
+    headway = state.headways(rows)
+    near, distance = np.zeros(len(state.times), dtype=np.bool_), np.zeros(len(state.times))
+    near[rows] = headway < state.thresholds.following_s
+    distance[rows] = np.round(headway * state.moving.speed_ms[rows], 1)
+    return near, {"following_distance_m": distance}
 
 
 def speeding(state: DrivingState) -> Detection:

@@ -117,19 +117,19 @@ class TrafficSensor:
         none = np.zeros(len(times))
         if self._settings.detection == 1:
             return CameraErrors(none + 1, None, none, none)
-        air = components(world).atmosphere.weather(sites, times)
+        rain, mist = components(world).atmosphere.rain_and_mist(sites, times)
         elevation = sun_elevation_deg(world, sites, times)
         detected = (
             self._settings.detection
             * (1 - _LOST["dark"] * (elevation < DUSK_DEG))
-            * (1 - _LOST["rain"] * air.rain)
-            * (1 - _LOST["fog"] * air.mist)
+            * (1 - _LOST["rain"] * rain)
+            * (1 - _LOST["fog"] * mist)
             * (1 - _LOST["hidden"] * np.clip(2 * traffic.density, 0, 1))
         )
         if world.version == 1:
             return CameraErrors(np.asarray(detected), None, none, none)
         dark = np.clip((_LAMPS_DEG[1] - elevation) / (_LAMPS_DEG[1] - _LAMPS_DEG[0]), 0, 1)
-        sunlit = 1 - np.clip(air.rain + air.mist, 0, 1)
+        sunlit = 1 - np.clip(rain + mist, 0, 1)
         long_shadows = sunlit * ((elevation > 0) & (elevation < _LOW_SUN_DEG))
         twice = _TWICE["always"] + _TWICE["shadows"] * long_shadows + _TWICE["lamps"] * dark
         miscoloured = _MISCOLOURED["by day"] + (_MISCOLOURED["at night"] - _MISCOLOURED["by day"]) * dark

@@ -145,7 +145,7 @@ class DayPlans:
     def _days(self, sites: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
         """Return the local day (since 1970) of each moment, and the instant at which that began."""
         days, starts = np.empty_like(times_ms), np.empty_like(times_ms)
-        for site in np.unique(sites).tolist():
+        for site in np.flatnonzero(np.bincount(sites)).tolist():
             rows = np.flatnonzero(sites == site) if len(self._world.sites) > 1 else slice(None)
             times = times_ms[rows]
             low = int(times.min()) // DAY_MS // _DAYS_A_BLOCK * _DAYS_A_BLOCK - 2
@@ -166,7 +166,7 @@ class DayPlans:
 
     def _starts(self, sites: Ints, days: Ints) -> Ints:
         starts = np.empty_like(days)
-        for site in np.unique(sites).tolist():
+        for site in np.flatnonzero(np.bincount(sites)).tolist():
             rows = np.flatnonzero(sites == site)
             low = int(days[rows].min()) // _DAYS_A_BLOCK * _DAYS_A_BLOCK - 2
             high = (int(days[rows].max()) // _DAYS_A_BLOCK + 1) * _DAYS_A_BLOCK + 2

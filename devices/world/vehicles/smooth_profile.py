@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from devices.world.random import Floats
+from devices.world.trigonometry import cosine_sine
 from devices.world.vehicles.kinematics import SpeedProfile
 
 PEAK = 1.5
@@ -179,9 +180,9 @@ class SmoothProfile(SpeedProfile):
         amplitude = self.swing_share * self.cruise_ms / omega * np.clip(cruise_s / self.swing_s - 0.5, 0, 1)
         k = np.pi / np.maximum(cruise_s, 1e-3)
         half = k * cruised_s
-        sine_half, cosine_half = np.sin(half), np.cos(half)
+        cosine_half, sine_half = cosine_sine(half)
         fade, fade1, fade2 = sine_half**2, 2 * k * sine_half * cosine_half, 2 * k * k * (1 - 2 * sine_half**2)
-        sine, cosine = np.sin(omega * cruised_s), np.cos(omega * cruised_s)
+        cosine, sine = cosine_sine(omega * cruised_s)
         return (
             amplitude * fade * sine,
             amplitude * (fade1 * sine + fade * omega * cosine),

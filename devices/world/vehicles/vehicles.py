@@ -9,6 +9,7 @@ import numpy as np
 from devices.world.random import Flags, Floats, Ints
 from devices.world.roads import CORNER_M, Roads
 from devices.world.runs import Runs
+from devices.world.trigonometry import within_turn
 from devices.world.vehicles.passages import PassageLog, Passages
 from devices.world.vehicles.row_index import UNKNOWN
 from devices.world.vehicles.trip_cache import TripCache
@@ -105,10 +106,33 @@ class Vehicles:
         )  # fmt: skip
         return Motion(*map(runs.spread, columns))
 
-    def speeds(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Floats, Ints]:
+    def speeds_before(
+        self, sites: Ints, vehicles: Ints, times_ms: Ints, moving: Motion, ago_ms: int
+    ) -> tuple[Floats, Ints]:
+        """Return how fast vehicles were so long before these instants, at which they move like this, and on which road.
+
+        Of one that is asked after at regular intervals, that is mostly how it moved some rows before.
+        """
+        speed, road = np.empty_like(moving.speed_ms), np.empty_like(moving.road)
+        earlier = times_ms - ago_ms
+        # How many rows before is told by the first vehicle; those whose intervals are others are computed.
+        firsts = Runs(sites, vehicles).first[1:2]
+        own = times_ms[: firsts[0]] if len(firsts) else times_ms
+        back = int(own.searchsorted(own[:1] + ago_ms).sum())
+        known = np.zeros(len(times_ms), dtype=np.bool_)
+        if 0 < back < len(times_ms):
+            known[back:] = earlier[back:] == times_ms[:-back]
+            for column in (sites, vehicles):
+                known[back:] &= column[back:] == column[:-back]
+            speed[back:], road[back:] = moving.speed_ms[:-back], moving.road[:-back]
+        rest = np.flatnonzero(~known)
+        speed[rest], road[rest] = self._speeds(sites[rest], vehicles[rest], earlier[rest])
+        return speed, road
+
+    def _speeds(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Floats, Ints]:
         """Return how fast these vehicles are, and on which road: a part of `motion`."""
         cache = self._cache
-        _, rows, seconds = self._moment(sites, vehicles, times_ms)
+        _, rows, seconds = self._find_moment(sites, vehicles, times_ms)
         runs = self._runs(rows, seconds)
         sites, rows, seconds = sites[runs.first], rows[runs.first], seconds[runs.first]
         at = cache.link_at(rows, seconds)
@@ -196,11 +220,14 @@ class Vehicles:
         asked, answer = (sites, vehicles, times_ms), self._answer
         if answer.cleared == self._cache.cleared and all(map(np.array_equal, asked, answer.asked)):
             return answer.found
-        hours, within = self._planner.schedule.at(sites, vehicles, times_ms)
-        rows = self._cache.rows(sites, vehicles, hours)
-        found = hours, rows, within / 1000 - self._cache.depart_s(rows)
+        found = self._find_moment(*asked)
         self._answer = _Answer(asked, self._cache.cleared, found)
         return found
+
+    def _find_moment(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints, Floats]:
+        hours, within = self._planner.schedule.at(sites, vehicles, times_ms)
+        rows = self._cache.rows(sites, vehicles, hours)
+        return hours, rows, within / 1000 - self._cache.depart_s(rows)
 
     def _runs(self, rows: Ints, seconds: Floats) -> Runs:
         """Return the runs of moments of a trip between which nothing moves: before its departure, or after its end."""
@@ -232,7 +259,7 @@ class Vehicles:
         east, north = (start + unit * distance[:, None] + (other - unit) * shift[:, None]).T
         turned = turn * done**2 * (3 - 2 * done)
         angle = self._roads.heading_rad[sites, link] + np.where(leaving, turned, turned - turn)
-        return east, north, np.degrees(angle) % 360, np.abs(turn) * 6 * done * (1 - done) / (2 * corner)
+        return east, north, within_turn(np.degrees(angle)), np.abs(turn) * 6 * done * (1 - done) / (2 * corner)
 
     def _direction(self, sites: Ints, links: Ints) -> tuple[Floats, Floats]:
         """Return the unit vector and starting point of links."""

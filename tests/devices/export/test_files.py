@@ -222,6 +222,8 @@ def test_a_parquet_export_is_one_file_with_its_statistics(timeline: Timeline, tm
     with parquet.ParquetFile(tmp_path / "bme280.parquet") as file:
         metadata = file.metadata
         assert metadata.num_row_groups > 5
+        moments = metadata.row_group(0).column(file.schema_arrow.names.index("timestamp"))
+        assert "DELTA_BINARY_PACKED" in moments.encodings
         starts = [metadata.row_group(number).column(0).dictionary_page_offset for number in range(5)]
         assert starts == sorted(set(starts))
         position = file.schema_arrow.names.index("temperature_c")

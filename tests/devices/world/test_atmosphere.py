@@ -322,6 +322,9 @@ def test_it_rains_by_the_climate(climate: str) -> None:
     wet = found.rain > 0
     assert wet.mean() == pytest.approx(KOEPPEN[climate].normals.rain_share, abs=0.035)
     assert found.fog.mean() < 0.2
+    rain, mist = components(here).atmosphere.rain_and_mist(np.zeros(len(YEAR), dtype=np.int64), YEAR)
+    assert (rain == found.rain).all()
+    assert (mist == found.mist).all()
     assert 2.5 < found.wind.mean() < 5.5
     if climate == "Cfa":
         assert set(found.conditions()) == {"sunny", "rainy", "foggy"}

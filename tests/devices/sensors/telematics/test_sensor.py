@@ -11,6 +11,7 @@ import pytest
 from devices.sensors.base import Population
 from devices.sensors.columns import Columns
 from devices.sensors.gps.sensor import GpsSensor, GpsSettings
+from devices.sensors.telematics.driving import DrivingMonitor
 from devices.sensors.telematics.events import EVENT_TYPES, G_MS2, MPH, Detection, DrivingState, EventType
 from devices.sensors.telematics.sensor import TelematicsSensor, TelematicsSettings
 from devices.world.components import components
@@ -103,6 +104,16 @@ def test_tailgating_is_a_short_gap_at_speed(night: list[Row]) -> None:
     near = [row for row in night if "tailgating" in row["events"]]
     for row in near:
         assert row["following_distance_m"] <= 1.0 * (row["speed_mph"] + 1) * MPH + 0.1
+
+
+def test_a_gap_is_the_same_whether_asked_for_in_some_rows_or_in_all(population: PopulationOf) -> None:
+    ids, times = grid(40, MORNING_MS, 10_000, 30)
+    vehicles = components(WORLD).vehicles.motion(np.zeros_like(ids), ids, times)
+    monitor = DrivingMonitor(TelematicsSettings(), population(40, 10_000), EVENT_TYPES)
+    state = monitor.state(WORLD, ids, times, vehicles)
+    driving = np.flatnonzero(vehicles.speed_ms > 3)
+    assert 10 < len(driving) < len(ids)
+    assert state.headways(driving).tolist() == state.headway_s[driving].tolist()
 
 
 def test_usual_gaps_are_those_of_the_survey(population: PopulationOf) -> None:

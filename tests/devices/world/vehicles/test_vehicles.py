@@ -19,6 +19,7 @@ from edgewire.clock import parse_ms
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
 SITES = (Site(name="a", latitude=48, longitude=2), Site(name="b", latitude=53, longitude=10))
 FLEET = dict.fromkeys(range(40), "a")
+ELSEWHERE = World.build(9, SITES, {})
 
 
 def drive(world: World, vehicle: int, times: np.ndarray, site: int = 0) -> Motion:
@@ -343,3 +344,25 @@ def test_who_passed_is_found_once_an_hour_and_forgotten_some_hours_later() -> No
     again = fleet.passages(0, 3, 50.0, hour)
     assert again is not known
     assert np.array_equal(again.time_ms, known.time_ms)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1), st.integers(1, 60)), min_size=1, max_size=6),
+    st.sampled_from([1_000, 4_000, 10_000, 12_000]),
+)
+def test_how_fast_a_vehicle_was_is_how_it_moved_then(drives: list[tuple[int, int, int]], ago_ms: int) -> None:
+    vehicles = components(ELSEWHERE).vehicles
+    # Some are asked after at intervals of which earlier rows tell, others at such as have no row so long before.
+    counts = [count for _, _, count in drives]
+    who, sites = (np.repeat([drive[at] for drive in drives], counts) for at in (0, 1))
+    times = np.concatenate(
+        [
+            MONDAY_MS + 8 * HOUR_MS + vehicle * 77 + np.arange(count) * (4_000, 2_000, 1_700)[vehicle % 3]
+            for vehicle, _, count in drives
+        ]
+    )
+    moving = vehicles.motion(sites, who, times)
+    speed, road = vehicles.speeds_before(sites, who, times, moving, ago_ms)
+    then = vehicles.motion(sites, who, times - ago_ms)
+    assert speed.tolist() == then.speed_ms.tolist()
+    assert road.tolist() == then.road.tolist()
