@@ -3,7 +3,7 @@
 import os
 import platform
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def table(faults: Sequence[Fault], results: Sequence[Result], seed: int, seconds
     return [
         f"{len(results)} runs in {seconds / 60:.0f} minutes on {datetime.now(UTC):%Y-%m-%d}, seed {seed},"
         f" {os.cpu_count()} cores of {_processor()}, {platform.system()} {platform.release()},"
-        f" Python {platform.python_version()}.",
+        f" Python {platform.python_version()}.{_not_drawn(faults, by_fault)}",
         "",
         "| " + " | ".join(_HEAD) + " |",
         "|---|" + "---:|" * (len(_HEAD) - 1),
@@ -75,6 +75,12 @@ def _cells(results: Sequence[Result], fault: Fault | None) -> list[str]:
         f"{sum(verdict.unbalanced for verdict in verdicts):,}",
         f"{sum(not verdict.ok for verdict in verdicts):,}",
     ]
+
+
+def _not_drawn(faults: Sequence[Fault], drawn: Container[str]) -> str:
+    """Say of which faults there is no row, where the time was over before their turn."""
+    left = [f"`{fault.name}`" for fault in faults if fault.name not in drawn]
+    return f" Not drawn this time: {', '.join(left)}." if left else ""
 
 
 def _taken(verdicts: Sequence[Verdict]) -> str:

@@ -18,6 +18,8 @@ def test_a_row_sums_the_runs_of_a_fault_and_the_last_row_all() -> None:
     lines = table(FAULTS, results, seed=9, seconds=60)
     assert "3 runs in 1 minutes" in lines[0]
     assert "seed 9" in lines[0]
+    assert "Not drawn this time: `before-commit`, " in lines[0]
+    assert "`reset-kafka`" not in lines[0]
     assert lines[4].endswith("| 2 | 4 | 6 | 1,000 | 1 | 7 | 0 | 0 | 0 | 0 |")
     assert lines[5].startswith("| `reset-kafka`")
     assert "0 (none allowed)" in lines[5]

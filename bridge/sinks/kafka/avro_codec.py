@@ -56,19 +56,18 @@ class AvroCodec:
                     raise UnusableSchema(f"the default of {at} is {preview_value(default)}, which its type is not")
         except RecursionError:
             raise UnusableSchema("its types are nested too deep") from None
-        except (TypeError, KeyError, AttributeError) as error:
-            # The parser does not look at all that a type says of itself, such as a logical type that is a list.
-            raise UnusableSchema(f"it is no schema of Avro: {str(error)[:200]}") from None
 
     def encode(self, fields: dict[str, Any]) -> bytes:
         """Return the fields in the binary form of Avro, without a header. Raises `UnfitMessage`."""
         written = BytesIO()
         try:
-            schemaless_writer(written, self._schema, self._convert(fields, ""))
+            converted = self._convert(fields, "")
+            try:
+                schemaless_writer(written, self._schema, converted)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise UnfitMessage(f"the writer of Avro does not take it: {str(error)[:200]}") from None
         except RecursionError:
             raise UnfitMessage("it is nested too deep") from None
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise UnfitMessage(f"the writer of Avro does not take it: {str(error)[:200]}") from None
         return written.getvalue()
 
     def _compile(self, schema: Any) -> Convert:
@@ -81,13 +80,19 @@ class AvroCodec:
             case "record":
                 return self._record(schema)
             case "enum":
-                return self._remember(schema, _enum(frozenset(schema["symbols"])))
+                symbols = schema["symbols"]
+                if not isinstance(symbols, list):  # of a text the parser takes each letter for one
+                    raise UnusableSchema(f"the symbols of {schema['name']} are {preview_value(symbols)}, and no list")
+                return self._remember(schema, _enum(frozenset(symbols)))
             case "array":
                 return _array(self._compile(schema["items"]))
             case "map":
                 return _map(self._compile(schema["values"]))
         if isinstance(of_type, str):
-            return self._primitive(of_type, schema.get("logicalType", ""))
+            logical = schema.get("logicalType", "")
+            if not isinstance(logical, str):  # which the parser does not look at
+                raise UnusableSchema(f"it has the logical type {preview_value(logical)}, which is no text")
+            return self._primitive(of_type, logical)
         return self._compile(of_type)
 
     def _primitive(self, name: str, logical: str) -> Convert:
@@ -122,8 +127,11 @@ class AvroCodec:
             return self._takes(default, self._definitions[schema])
         match schema["type"]:
             case "record":
+                # A field that has a default of its own may be missing.
                 return isinstance(default, dict) and all(
-                    self._takes(default.get(field["name"], field.get("default", _NO_DEFAULT)), field["type"])
+                    self._takes(default[field["name"]], field["type"])
+                    if field["name"] in default
+                    else "default" in field
                     for field in schema["fields"]
                 )
             case "enum":
@@ -172,6 +180,8 @@ class AvroCodec:
         return self._remember(schema, convert)
 
     def _union(self, branches: list[Any]) -> Convert:
+        if not branches or any(isinstance(one, list) for one in branches):
+            raise UnusableSchema(f"it has the union {preview_value(branches)}: one needs types, and none is a union")
         has_null = "null" in branches
         others = [self._compile(one) for one in branches if one != "null"]
         if not others:

@@ -1,6 +1,7 @@
 """Values with schemas: wire format, registries that are away or refuse, and messages that do not fit."""
 
 import asyncio
+import re
 import ssl
 import struct
 from collections.abc import Sequence
@@ -573,6 +574,32 @@ def test_a_default_that_is_not_of_its_type_is_a_matter_of_the_schema(of_type: An
         codec.encode({})
         taken += 1
     assert 0 < taken < len(DEFAULTS) - 5
+
+
+@pytest.mark.parametrize(
+    ("of_type", "said"),
+    [
+        ([], "the union []: one needs types"),
+        ([["null", "int"]], "none is a union"),
+        ({"type": "enum", "name": "e", "symbols": "red"}, 'the symbols of e are "red", and no list'),
+        (
+            {"type": "long", "logicalType": ["timestamp-millis"]},
+            'the logical type ["timestamp-millis"], which is no text',
+        ),
+    ],
+    ids=str,
+)
+def test_a_type_that_the_parser_takes_and_avro_has_not_is_refused(of_type: Any, said: str) -> None:
+    schema = {"type": "record", "name": "a", "fields": [{"name": "b", "type": of_type}]}
+    with pytest.raises(UnusableSchema, match=re.escape(said)):
+        AvroCodec(orjson.dumps(schema).decode(), drops_unknown=False)
+
+
+def test_a_default_of_a_record_that_lacks_a_field_is_told() -> None:
+    inner = {"type": "record", "name": "inner", "fields": [{"name": "n", "type": "int"}]}
+    schema = {"type": "record", "name": "a", "fields": [{"name": "b", "type": inner, "default": {}}]}
+    with pytest.raises(UnusableSchema, match=re.escape("the default of a.b is {}, which its type is not")):
+        AvroCodec(orjson.dumps(schema).decode(), drops_unknown=False)
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), JSON_VALUES))
