@@ -4,7 +4,8 @@ Pure state: the caller brings events and does what is returned. Readings keep th
 the outbox, a new one goes behind them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from devices.firmware.batches import BatchRule, ReadingBatches
@@ -19,6 +20,21 @@ COMMANDS_PER_S = 20
 """A device heeds no more commands in a second: what is beyond that is a flood, and no operator."""
 
 
+@dataclass(slots=True)
+class _UndeliveredReadings:
+    """Holds which readings of a boot did not reach the broker, or may not have: of most devices there are none."""
+
+    refused: dict[str, SeqRanges] = field(default_factory=dict)
+    dropped: SeqRanges = field(default_factory=SeqRanges)
+    dropped_by_fault: int = 0
+    uncertain: SeqRanges = field(default_factory=SeqRanges)
+    uncertain_by_fault: int = 0
+
+
+_ALL_DELIVERED = _UndeliveredReadings()
+"""What all boots have in common of which nothing is known to be lost. Nothing is ever put into it."""
+
+
 class BootCounters:
     """Counts what one boot of a device emitted, and what became of it.
 
@@ -26,8 +42,7 @@ class BootCounters:
     dropped, uncertain or still in the outbox.
     """
 
-    __slots__ = ("_dropped", "_uncertain", "acknowledged", "boot", "dropped_by_fault", "first_seq", "last_seq",
-                 "refused", "sent_qos0", "uncertain_by_fault")  # fmt: skip
+    __slots__ = ("_undelivered", "acknowledged", "boot", "first_seq", "last_seq", "sent_qos0")
 
     def __init__(self, boot: int) -> None:
         self.boot = boot
@@ -36,14 +51,7 @@ class BootCounters:
         self.acknowledged = 0
         self.sent_qos0 = 0
         """Handed to the connection at QoS 0: nobody says whether they arrived."""
-        self.refused: dict[str, SeqRanges] | None = None
-        """Reason -> readings that the broker will never take."""
-        self._dropped: SeqRanges | None = None
-        self.dropped_by_fault = 0
-        """Of those dropped: by a fault or a reset, and not by a full outbox."""
-        self._uncertain: SeqRanges | None = None
-        self.uncertain_by_fault = 0
-        """Of those: before a reset."""
+        self._undelivered = _ALL_DELIVERED
 
     def count_reading(self, seq: int) -> None:
         """Count a reading that was taken."""
@@ -52,31 +60,55 @@ class BootCounters:
         self.last_seq = seq
 
     @property
+    def refused(self) -> Mapping[str, SeqRanges]:
+        """Return the readings that the broker will never take, by the reason; to be read, as the next are."""
+        return self._undelivered.refused
+
+    @property
     def dropped(self) -> SeqRanges:
-        """Return the readings that the device gave up; to be read."""
-        return self._dropped or SeqRanges()
+        """Return the readings that the device gave up."""
+        return self._undelivered.dropped
+
+    @property
+    def dropped_by_fault(self) -> int:
+        """Return how many of those dropped were by a fault or a reset, and not by a full outbox."""
+        return self._undelivered.dropped_by_fault
 
     @property
     def has_dropped(self) -> bool:
         """Return whether the device gave up any: of most devices there are none."""
-        return self._dropped is not None
+        return self._undelivered is not _ALL_DELIVERED and len(self._undelivered.dropped) > 0
 
     @property
     def uncertain(self) -> SeqRanges:
-        """Return what was sent and never acknowledged before a reset or the end: who knows what arrived; to be read."""
-        return self._uncertain or SeqRanges()
+        """Return what was sent and never acknowledged before a reset or the end: who knows what arrived."""
+        return self._undelivered.uncertain
 
-    def add_dropped(self, seq: int) -> None:
+    @property
+    def uncertain_by_fault(self) -> int:
+        """Return how many of those were before a reset."""
+        return self._undelivered.uncertain_by_fault
+
+    def add_refused(self, seq: int, reason: str) -> None:
+        """Count a reading that the broker will never take."""
+        self._own_undelivered().refused.setdefault(reason, SeqRanges()).add(seq)
+
+    def add_dropped(self, seq: int, *, by_fault: bool = False) -> None:
         """Count a reading that the device gave up."""
-        if self._dropped is None:
-            self._dropped = SeqRanges()
-        self._dropped.add(seq)
+        undelivered = self._own_undelivered()
+        undelivered.dropped.add(seq)
+        undelivered.dropped_by_fault += by_fault
 
-    def add_uncertain(self, seq: int) -> None:
+    def add_uncertain(self, seq: int, *, by_fault: bool = False) -> None:
         """Count a reading of which nobody will say whether it arrived."""
-        if self._uncertain is None:
-            self._uncertain = SeqRanges()
-        self._uncertain.add(seq)
+        undelivered = self._own_undelivered()
+        undelivered.uncertain.add(seq)
+        undelivered.uncertain_by_fault += by_fault
+
+    def _own_undelivered(self) -> _UndeliveredReadings:
+        if self._undelivered is _ALL_DELIVERED:
+            self._undelivered = _UndeliveredReadings()
+        return self._undelivered
 
     @property
     def emitted(self) -> int:
@@ -86,6 +118,26 @@ class BootCounters:
         return self.last_seq - self.first_seq + 1
 
 
+class _SeldomState:
+    """Holds what few devices have, or none for long; one for all that have nothing of it takes 40 bytes less each."""
+
+    __slots__ = ("batches", "command_limit", "flush_limit", "past", "reconnect", "responses")
+
+    def __init__(self) -> None:
+        self.reconnect: ReconnectState | None = None
+        self.past: tuple[BootCounters, ...] = ()
+        """Those of earlier boots that took readings."""
+        self.flush_limit: FlushLimit | None = None
+        self.command_limit: FlushLimit | None = None
+        self.responses: ResponseCache | None = None
+        self.batches: ReadingBatches | None = None
+        """Only of devices whose messages say several readings."""
+
+
+_NOTHING_SELDOM = _SeldomState()
+"""Nothing is ever put into it."""
+
+
 class Firmware:
     """Holds the state of a device. What outlives a reset is as in flash: version, interval, responses, maybe outbox.
 
@@ -93,12 +145,7 @@ class Firmware:
     """
 
     __slots__ = (
-        "_batches",
-        "_command_limit",
-        "_flush_limit",
-        "_past",
-        "_reconnect",
-        "_responses",
+        "_seldom",
         "boot",
         "booted_ms",
         "build",
@@ -132,13 +179,7 @@ class Firmware:
         """Whether it has said since it booted that it is there."""
         self.status_due_ms = 0
         """When the status of a device that stays connected is to be said again."""
-        self._reconnect: ReconnectState | None = None
-        self._past: list[BootCounters] | None = None
-        self._flush_limit: FlushLimit | None = None
-        self._command_limit: FlushLimit | None = None
-        self._responses: ResponseCache | None = None
-        # Only of devices whose messages say several readings.
-        self._batches: ReadingBatches | None = None
+        self._seldom = _NOTHING_SELDOM
 
     # -- readings
 
@@ -159,48 +200,53 @@ class Firmware:
     def collect_reading(self, reading: Reading, rule: BatchRule) -> Reading | None:
         """Count a reading that leaves with others; return their message where it is the last of them."""
         self.counters.count_reading(reading.seq)
-        if self._batches is None:
-            self._batches = ReadingBatches()
-        return self._batches.add_reading(reading, rule)
+        seldom = self._own_seldom()
+        if seldom.batches is None:
+            seldom.batches = ReadingBatches()
+        return seldom.batches.add_reading(reading, rule)
 
     def close_batch(self, address: int) -> Reading | None:
         """Return the message of the readings that wait for others at an address; None where there are none."""
-        return None if self._batches is None else self._batches.close_batch(address)
+        batches = self._seldom.batches
+        return None if batches is None else batches.close_batch(address)
 
     def close_batches(self) -> list[Reading]:
         """Return the messages of all readings that wait for others."""
-        return [] if self._batches is None else self._batches.close_batches()
+        batches = self._seldom.batches
+        return [] if batches is None else batches.close_batches()
 
     @property
     def collecting(self) -> int:
         """Return how many readings wait for others to leave with."""
-        return len(self._batches) if self._batches is not None else 0
+        batches = self._seldom.batches
+        return len(batches) if batches is not None else 0
 
     def waiting_seqs(self, boot: int) -> SeqRanges:
         """Return the numbers of the readings of a boot that are in the outbox, or wait for others to leave with."""
         waiting = self.outbox.seqs(boot)
-        for seq in self._batches.seqs(boot) if self._batches else ():
+        batches = self._seldom.batches
+        for seq in batches.seqs(boot) if batches else ():
             waiting.add(seq)
         return waiting
 
     def on_lost_reading(self, seq: int) -> None:
         """Count a reading that a fault lost inside the device: it has its number, and counts as dropped."""
         self.counters.count_reading(seq)
-        self.counters.add_dropped(seq)
-        self.counters.dropped_by_fault += 1
+        self.counters.add_dropped(seq, by_fault=True)
 
     def pop_publishable(self, window: int, now_s: float) -> list[Reading]:
         """Take the readings out of the outbox that are to be published now, oldest first."""
         window = min(window, len(self.outbox))
         limit = self.build.outbox.flush_per_second
         if limit is not None:
-            if self._flush_limit is None:
-                self._flush_limit = FlushLimit(limit, now_s)
-            window = self._flush_limit.allow(window, now_s)
+            seldom = self._own_seldom()
+            if seldom.flush_limit is None:
+                seldom.flush_limit = FlushLimit(limit, now_s)
+            window = seldom.flush_limit.allow(window, now_s)
         now = [self.outbox.pop() for _ in range(window)]
         self.sent += len(now)
-        if not self.outbox:
-            self._flush_limit = None
+        if limit is not None and not self.outbox:
+            self._own_seldom().flush_limit = None
         return now
 
     def on_refused(self, seqs: Iterable[int], boot: int, reason: str) -> None:
@@ -209,10 +255,7 @@ class Firmware:
             self.sent -= 1
         for seq in seqs:
             if seq != NO_SEQ:
-                counters = self.counters_of(boot)
-                if counters.refused is None:
-                    counters.refused = {}
-                counters.refused.setdefault(reason, SeqRanges()).add(seq)
+                self.counters_of(boot).add_refused(seq, reason)
 
     def on_sent_qos0(self, boot: int, count: int = 1) -> None:
         """Count readings that were handed to the connection, and that nobody will acknowledge."""
@@ -228,23 +271,35 @@ class Firmware:
 
     def on_connection_lost(self, end: ConnectionEnd, uniform: float) -> Comeback:
         """Return when to come back after a connection was lost or not made, for a draw in [0, 1)."""
-        if self._reconnect is None:
-            self._reconnect = ReconnectState()
-        return self._reconnect.plan_comeback(self.build.reconnect, end, uniform)
+        seldom = self._own_seldom()
+        if seldom.reconnect is None:
+            seldom.reconnect = ReconnectState()
+        return seldom.reconnect.plan_comeback(self.build.reconnect, end, uniform)
 
     def on_accepted_again(self, *, was_alone: bool) -> int:
         """Return the takeovers that show as the broker accepts the device after a loss, if that `was_alone`."""
-        return 0 if self._reconnect is None else self._reconnect.on_accepted_again(was_alone=was_alone)
+        reconnect = self._seldom.reconnect
+        return 0 if reconnect is None else reconnect.on_accepted_again(was_alone=was_alone)
 
     def on_connection_proved(self) -> None:
         """Begin again with a short wait after the next loss: all that was to be said has been acknowledged."""
-        self._reconnect = None
+        self._forget_reconnections()
+
+    def _forget_reconnections(self) -> None:
+        if self._seldom.reconnect is not None:
+            self._seldom.reconnect = None
+
+    def _own_seldom(self) -> _SeldomState:
+        if self._seldom is _NOTHING_SELDOM:
+            self._seldom = _SeldomState()
+        return self._seldom
 
     def allows_command(self, now_s: float) -> bool:
         """Return whether to heed one more command: who floods a device is not answered at any rate."""
-        if self._command_limit is None:
-            self._command_limit = FlushLimit(COMMANDS_PER_S, now_s - 1)
-        return self._command_limit.allow(1, now_s) > 0
+        seldom = self._own_seldom()
+        if seldom.command_limit is None:
+            seldom.command_limit = FlushLimit(COMMANDS_PER_S, now_s - 1)
+        return seldom.command_limit.allow(1, now_s) > 0
 
     def wants_to_wake(self) -> bool:
         """Return whether a sleeping device has enough to say."""
@@ -262,9 +317,7 @@ class Firmware:
 
         `uncertain` are the tokens of what was sent and not acknowledged: the new boot knows nothing of it.
         """
-        before = len(self.counters.uncertain)
-        self.on_uncertain(uncertain)
-        self.counters.uncertain_by_fault += len(self.counters.uncertain) - before
+        self.on_uncertain(uncertain, by_fault=True)
         collected = self.close_batches()
         if self.build.outbox.storage == "ram":
             self._drop([*self.outbox.clear(), *collected], by_fault=True)
@@ -276,29 +329,34 @@ class Firmware:
     def begin_boot(self, boot: int, at_ms: int, reason: str, version: str | None = None) -> None:
         """Count a boot that begins at `at_ms`; what waits in the outbox stays there."""
         if self.counters.first_seq is not None:
-            self._past = [*(self._past or ()), self.counters]
+            seldom = self._own_seldom()
+            seldom.past = (*seldom.past, self.counters)
         self.boot, self.booted_ms, self.reset_reason = boot, at_ms, reason
         self.version = version or self.version
         self.counters = BootCounters(boot)
         self.sent = 0
-        self._reconnect = None
-        self._flush_limit = None
+        self._forget_reconnections()
+        if self._seldom.flush_limit is not None:
+            self._seldom.flush_limit = None
         self.is_introduced = False
         self.is_synced = not self.build.firmware.first_sync
 
     # -- counting
 
-    def on_uncertain(self, tokens: Iterable[object]) -> None:
-        """Count readings that will not be acknowledged any more: they may have arrived or not."""
+    def on_uncertain(self, tokens: Iterable[object], *, by_fault: bool = False) -> None:
+        """Count readings that will not be acknowledged any more: they may have arrived or not.
+
+        Where a reset is to blame (`by_fault`), it is for those of the boot that it ends.
+        """
         for token in tokens:
             match token:
                 case int(seq) if seq != NO_SEQ:
-                    self.counters.add_uncertain(seq)
+                    self.counters.add_uncertain(seq, by_fault=by_fault)
                 case (int(boot), int(seq)) if seq != NO_SEQ:
-                    self.counters_of(boot).add_uncertain(seq)
+                    self.counters_of(boot).add_uncertain(seq, by_fault=by_fault and boot == self.boot)
                 case ReadingsToken(boot, seqs):
                     for seq in seqs:
-                        self.counters_of(boot).add_uncertain(seq)
+                        self.counters_of(boot).add_uncertain(seq, by_fault=by_fault and boot == self.boot)
                 case _:
                     pass
 
@@ -309,7 +367,8 @@ class Firmware:
 
     def all_counters(self) -> Iterable[BootCounters]:
         """Return the counters of each boot, the oldest first."""
-        return (self.counters,) if self._past is None else (*self._past, self.counters)
+        past = self._seldom.past
+        return (*past, self.counters) if past else (self.counters,)
 
     def counters_of(self, boot: int) -> BootCounters:
         """Return those of one boot that took readings."""
@@ -320,8 +379,7 @@ class Firmware:
         if reading.seq != NO_SEQ:
             counters = self.counters_of(reading.boot)
             for seq in reading.seqs:
-                counters.add_dropped(seq)
-                counters.dropped_by_fault += by_fault
+                counters.add_dropped(seq, by_fault=by_fault)
 
     def _drop(self, readings: Iterable[Reading], *, by_fault: bool = False) -> None:
         for reading in readings:
@@ -332,9 +390,10 @@ class Firmware:
     @property
     def responses(self) -> ResponseCache:
         """Return what was answered to the last commands."""
-        if self._responses is None:
-            self._responses = ResponseCache()
-        return self._responses
+        seldom = self._own_seldom()
+        if seldom.responses is None:
+            seldom.responses = ResponseCache()
+        return seldom.responses
 
     def timestamp(self, now_ms: int) -> str | None:
         """Return the time as the device knows it, in ISO 8601: None before the first NTP answer."""

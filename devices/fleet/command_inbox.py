@@ -23,13 +23,13 @@ class CommandSubscription(Enum):
     REFUSED = auto()
 
 
-_ASKED = CommandSubscription.ASKED  # an attribute of an Enum class costs several times a global
-
-
 class CommandInbox:
-    """Subscribes one device to its commands, and judges what arrives: brokers hand over what nobody has asked for."""
+    """Subscribes one device to its commands, and judges what arrives: brokers hand over what nobody has asked for.
 
-    __slots__ = ("_asked_s", "_device", "_firmware", "_incidents", "_session", "_wire_format", "state")
+    It is made when there is something to do, which is seldom: kept, it would take 96 bytes of each device.
+    """
+
+    __slots__ = ("_device", "_firmware", "_incidents", "_session", "_wire_format")
 
     def __init__(
         self,
@@ -44,48 +44,36 @@ class CommandInbox:
         self._session = session
         self._wire_format = wire_format
         self._incidents = incidents
-        self._asked_s = 0.0
-        self.state = CommandSubscription.NONE
-        """How far the subscription is."""
 
-    @property
-    def awaits_suback(self) -> bool:
-        """Return whether the broker has not answered the subscription yet."""
-        return self.state is _ASKED
-
-    def forget_subscription(self) -> None:
-        """Know nothing of what the session of the next connection is subscribed to: another client has had it."""
-        self.state = CommandSubscription.NONE
-
-    def on_accepted(self, link: DeviceLink, now_s: float, *, session_present: bool) -> None:
-        """Subscribe on a new connection, unless its session is known to have the subscription."""
+    def on_accepted(
+        self, link: DeviceLink, state: CommandSubscription, *, session_present: bool
+    ) -> CommandSubscription:
+        """Subscribe on a new connection, unless its session is known to have the subscription; return the new state."""
         # At first always: a session of an earlier process may be one without it.
-        granted = session_present and self.state is CommandSubscription.GRANTED
+        granted = session_present and state is CommandSubscription.GRANTED
         if granted or not self._firmware.build.firmware.commands:
-            return
+            return state
         qos = min(1, self._session.limits.maximum_qos)
         topics = self._wire_format.command_topics(self._device)
         if not topics:
             # A device of the user's own format takes no commands.
-            return
-        self.state, self._asked_s = CommandSubscription.ASKED, now_s
+            return state
         try:
             link.subscribe([Subscription(topic, qos) for topic in topics])
         except SubscribeRefused as error:
-            self._on_deaf(str(error))
+            return self._report_deaf(str(error))
+        return CommandSubscription.ASKED
 
-    def on_subscribed(self, codes: tuple[int, ...]) -> None:
-        """Take SUBACK."""
+    def on_subscribed(self, codes: tuple[int, ...]) -> CommandSubscription:
+        """Take SUBACK; return the new state."""
         refusal = next((code for code in codes if code >= FAILURE), 0)
         if refusal:
-            self._on_deaf(coded_reason(refusal), advice("SUBACK", refusal))
-        else:
-            self.state = CommandSubscription.GRANTED
+            return self._report_deaf(coded_reason(refusal), advice("SUBACK", refusal))
+        return CommandSubscription.GRANTED
 
-    def expect_suback(self, now_s: float) -> None:
-        """Find that the broker does not answer the subscription, where it has had the time for it."""
-        if self.state is _ASKED and now_s - self._asked_s > SUBACK_S:
-            self._on_deaf(f"no SUBACK within {SUBACK_S:g} s")
+    def on_unanswered(self) -> CommandSubscription:
+        """Report that the broker does not answer the subscription within `SUBACK_S`; return the new state."""
+        return self._report_deaf(f"no SUBACK within {SUBACK_S:g} s")
 
     def accepts_command(self, message: Message, now_s: float) -> bool:
         """Return whether a message is a command to be carried out now; what is not is counted, with its reason."""
@@ -103,7 +91,7 @@ class CommandInbox:
             return True
         return False
 
-    def _on_deaf(self, reason: str, fix: str = "") -> None:
+    def _report_deaf(self, reason: str, fix: str = "") -> CommandSubscription:
         """Tell that the broker leaves the device without commands; it is asked again on the next connection."""
-        self.state = CommandSubscription.REFUSED
         self._incidents.record_subscribe_refused(self._device.device_id, reason, fix)
+        return CommandSubscription.REFUSED

@@ -15,7 +15,7 @@ from devices.firmware.outbox import NO_SEQ, Reading, ReadingsToken
 from devices.firmware.reconnect import REFERRALS, SERVER_MOVED, SESSION_TAKEN_OVER, ConnectionEnd
 from devices.fleet.brokers import referred_broker
 from devices.fleet.client_state import ClientState, ClientTrigger, next_client_state
-from devices.fleet.command_inbox import CommandInbox
+from devices.fleet.command_inbox import SUBACK_S, CommandInbox, CommandSubscription
 from devices.fleet.device_link import DeviceLink
 from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.incidents import IncidentRecorder
@@ -55,6 +55,7 @@ STATUS = "status"
 """The token of a status that is published: only the newest is worth sending again."""
 
 _S, _T = ClientState, ClientTrigger
+_ASKED = CommandSubscription.ASKED  # an attribute of an Enum class costs several times a global
 _ASLEEP = (_S.ASLEEP, _S.ASLEEP_CLOSING)
 _OFF = (_S.OFF, _S.OFF_WAITING, _S.OFF_CONNECTING, _S.OFF_CLOSING)
 _RESTING = _ASLEEP + _OFF
@@ -102,8 +103,8 @@ class ClientOwner(Protocol):
 class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
-    __slots__ = ("_batch_rules", "_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged",
-                 "_is_unanswered", "_lost_s", "_options", "_owner", "_renewal", "_slept", "_topic_ends", "_topic_stem",
+    __slots__ = ("_batch_rules", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_is_unanswered",
+                 "_lost_s", "_options", "_owner", "_renewal", "_slept", "_subscription", "_topic_ends", "_topic_stem",
                  "_unanswered_since_s", "_uniform", "broker", "changed_ms", "device", "firmware", "is_leaving",
                  "is_retired", "link", "link_faults", "reconnects", "session", "speech", "state",
                  "wire_format")  # fmt: skip
@@ -157,7 +158,8 @@ class DeviceClient:
         self._unanswered_since_s: float | None = None
         # When the last connection ended without a word, if it had been used.
         self._lost_s: float | None = None
-        self._commands = CommandInbox(device, firmware, session, wire_format, owner.incidents)
+        # How far it is with the subscription to its commands, for which it asks as it is connected.
+        self._subscription = CommandSubscription.NONE
         # What the broker said as it ended the connection, until the end is reported.
         self._farewell: ServerDisconnected | None = None
         # The broker to come back to where another one, that it has referred the device to, does not want it.
@@ -591,8 +593,12 @@ class DeviceClient:
         if self._renewal is not None and self._renewal.is_due:
             self._leave_to_renew(self._renewal)
 
+    @property
+    def _inbox(self) -> CommandInbox:
+        return CommandInbox(self.device, self.firmware, self.session, self.wire_format, self._owner.incidents)
+
     def _on_message(self, message: Message) -> None:
-        if not self._commands.accepts_command(message, self._owner.monotonic_s()):
+        if not self._inbox.accepts_command(message, self._owner.monotonic_s()):
             return
         if self.speech is None:
             self._on_command(message)
@@ -643,7 +649,7 @@ class DeviceClient:
         self.link.close(DISCONNECT_WITH_WILL if self.session.version is Version.V5 else 0)
 
     def _on_subscribed(self, answer: Subscribed) -> None:
-        self._commands.on_subscribed(answer.codes)
+        self._subscription = self._inbox.on_subscribed(answer.codes)
 
     def _on_answer(self, code: int, token: object) -> int:
         """Handle an answer that is none of the usual ones; return how many readings it confirms."""
@@ -675,7 +681,7 @@ class DeviceClient:
         if not self.is_online:
             return
         # Of most devices nothing is expected any more: this is asked of each in every round.
-        if not self._is_acknowledged or self._commands.awaits_suback:
+        if not self._is_acknowledged or self._subscription is _ASKED:
             self._expect_answers(self._owner.monotonic_s())
         self._repeat_status()
         if self._renewal is not None and self._renewal.begins(self._owner.monotonic_s()):
@@ -687,7 +693,8 @@ class DeviceClient:
 
     def _expect_answers(self, now_s: float) -> None:
         """Find that the broker leaves the device without answers, where it has had the time for them."""
-        self._commands.expect_suback(now_s)
+        if self._subscription is _ASKED and now_s - self._connected_since_s > SUBACK_S:
+            self._subscription = self._inbox.on_unanswered()
         if self._is_acknowledged or self._is_unanswered:
             return
         if not self.session.inflight:
@@ -760,7 +767,7 @@ class DeviceClient:
         # A device that went to sleep has lost nothing.
         self.reconnects += is_first or not self._slept
         self._slept = False
-        self._commands.on_accepted(link, self._connected_since_s, session_present=session_present)
+        self._subscription = self._inbox.on_accepted(link, self._subscription, session_present=session_present)
         self._introduce()
 
     def _maybe_sleep(self) -> None:

@@ -104,7 +104,7 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
             last_seq=counters.last_seq,
             acknowledged=counters.acknowledged,
             sent_qos0=counters.sent_qos0,
-            refused={reason: seqs.as_list() for reason, seqs in (counters.refused or {}).items()},
+            refused={reason: seqs.as_list() for reason, seqs in counters.refused.items()},
             # Of the device: they stand with its last boot.
             reconnects=max(0, client.reconnects) if counters is firmware.counters else 0,
             dropped=counters.dropped.as_list(),

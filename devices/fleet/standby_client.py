@@ -13,6 +13,7 @@ from typing import Protocol
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.client_state import ClientState, ClientTrigger
+from devices.fleet.command_inbox import CommandSubscription
 from devices.fleet.device_client import STATUS, ClientOwner, DeviceClient
 from devices.fleet.device_link import DeviceLink
 from devices.fleet.own_publications import OwnPublications
@@ -290,7 +291,7 @@ class StandbyClient(DeviceClient):
         self.absence = None
         self._lost_s = None
         # Others have had its session since.
-        self._commands.forget_subscription()
+        self._subscription = CommandSubscription.NONE
         self._is_granted = False
         # It has lost nothing.
         self._slept = True

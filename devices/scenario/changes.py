@@ -151,7 +151,7 @@ class _Traits:
 
     def of(self, device: Device, group: DeviceGroup) -> tuple[Any, ...]:
         """Return them for comparison."""
-        who = replace(device, interval_ms=0, phase_ms=0)
+        who = replace(device, interval_ms=0)
         # The vehicle of one that says nothing of it may be another's as well, which does.
         use = self._uses.get((device.ordinal, device.site)) if KINDS[device.kind].rides_in_vehicle else None
         return who, self._sites.get(device.site), self._of_group[id(group)], self._faults_of(device), use

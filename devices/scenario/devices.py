@@ -55,7 +55,6 @@ class Device:
     site: str
     qos: int
     interval_ms: int
-    phase_ms: int
     ordinal: int
     """Its number, less one, which its id tells alone: gps-0003 and telematics-0003 ride in the same vehicle."""
     key: int
@@ -70,6 +69,11 @@ class Device:
     """The device that it is a part of; None where it is one itself."""
     place: int = 0
     """In its group, from 0."""
+
+    @property
+    def phase_ms(self) -> int:
+        """Return when in each interval it speaks."""
+        return self.key % self.interval_ms
 
     @property
     def whole_id(self) -> str:
@@ -248,14 +252,14 @@ def make_device(
         host = Host(device_id, _key(device_id), number, group.device.part, group.device.number)
         device_id = f"{device_id}.{group.device.part}"
     key = _key(device_id)
-    phase_ms = key % group.interval
+    # Equal numbers of a device are one object, of 28 bytes.
+    position = ordinal if position == ordinal else position
     return Device(
         device_id,
         group.kind,
         site,
         group.qos,
         group.interval,
-        phase_ms,
         ordinal,
         key,
         client_id,

@@ -25,7 +25,7 @@ GATEWAY_KIND = "gateway"
 
 def as_device(gateway: Gateway) -> Device:
     """Return a gateway as a device that never measures."""
-    return Device(gateway.gateway_id, GATEWAY_KIND, gateway.site, 1, 1, 0, 0, gateway.key, gateway.gateway_id, {})
+    return Device(gateway.gateway_id, GATEWAY_KIND, gateway.site, 1, 1, 0, gateway.key, gateway.gateway_id, {})
 
 
 def gateway_names(gateway: Device) -> dict[str, str]:

@@ -15,7 +15,7 @@ from edgewire.mqtt import Message
 def host_device(part: Device, host: Host) -> Device:
     """Return the device that a part is of as one that never measures."""
     return Device(
-        host.device_id, HOST_KIND, part.site, part.qos, 1, 0, part.ordinal, host.key, part.client_id, part.fields
+        host.device_id, HOST_KIND, part.site, part.qos, 1, part.ordinal, host.key, part.client_id, part.fields
     )
 
 

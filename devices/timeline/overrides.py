@@ -151,7 +151,7 @@ class ScheduleOverrides:
     ) -> None:
         self._end_override(position, at_ms)
         device = self._devices[position]
-        changed = replace(device, interval_ms=interval_ms, phase_ms=device.key % interval_ms)
+        changed = replace(device, interval_ms=interval_ms)
         overrides = self._overrides.setdefault(position, [])
         if reset is None:
             reset = overrides[-1].reset if overrides else 0

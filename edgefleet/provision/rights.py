@@ -180,7 +180,7 @@ def _general_rights(group: DeviceGroup, scenario: Scenario, wire_format: WireFor
         fields = dict.fromkeys(group.field_names, f"{mark}-field")
         ordinal = 1 if mark == "a" else 2
         device = Device(
-            f"{mark}-device-{mark}{mark}", group.kind, f"{mark}-site", 0, 1000, 0, ordinal, key, mark, fields, gateway
+            f"{mark}-device-{mark}{mark}", group.kind, f"{mark}-site", 0, 1000, ordinal, key, mark, fields, gateway
         )
         rights = [device_rights(device, group, scenario, wire_format)]
         if gateway is not None:

@@ -21,7 +21,7 @@ from edgewire.mqtt import Message, Properties
 NAMING: dict[str, dict[str, Any]] = {"thingsboard": {"prefix": "{id}/"}, "azure-iot": {"prefix": "{id}/"}}
 """Options of dialects in which devices do not say who they are, unless they are told to."""
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
-DEVICE = Device("porch-07", "", "home", 6, 1000, 0, 1, 0x1234_5678_9ABC, "porch-07", {})
+DEVICE = Device("porch-07", "", "home", 6, 1000, 1, 0x1234_5678_9ABC, "porch-07", {})
 ONLINE: dict[str, Any] = {
     "state": "online", "device_id": "porch-07", "boot": 826_000_000, "firmware": "1.0.0", "origin": "emulated",
     "timestamp": "2026-03-04T12:00:00.000Z", "sent": 0, "buffered": 0, "dropped": 0, "reset_reason": "power_on",

@@ -92,9 +92,7 @@ def test_each_reading_of_a_message_is_counted_with_it() -> None:
     # The outbox takes one message: two made room for it.
     assert device.counters.dropped.as_list() == [(0, 7)]
     device.on_refused((8, 9, 10, 11), BOOT, "too large")
-    assert {reason: seqs.as_list() for reason, seqs in (device.counters.refused or {}).items()} == {
-        "too large": [(8, 11)]
-    }
+    assert {reason: seqs.as_list() for reason, seqs in device.counters.refused.items()} == {"too large": [(8, 11)]}
     device.on_uncertain([ReadingsToken(BOOT, (12, 13))])
     assert device.counters.uncertain.as_list() == [(12, 13)]
     assert (device.emitted, device.outbox.readings) == (12, 4)

@@ -68,10 +68,8 @@ def test_acknowledgements_go_to_the_boot_that_took_the_reading() -> None:
     device.on_acknowledged(6, 1)
     before, now = device.all_counters()
     assert (before.acknowledged, len(before.dropped), now.acknowledged, len(now.dropped)) == (2, 0, 1, 0)
-    assert {reason: seqs.as_list() for reason, seqs in (before.refused or {}).items()} == {
-        "not authorized (0x87)": [(2, 2)]
-    }
-    assert now.refused is None
+    assert {reason: seqs.as_list() for reason, seqs in before.refused.items()} == {"not authorized (0x87)": [(2, 2)]}
+    assert not now.refused
 
 
 def test_what_was_under_way_is_uncertain_after_a_reset() -> None:

@@ -23,9 +23,8 @@ class Client:
         self.inflight = 2
         counters = BootCounters(1)
         counters.acknowledged = 2
-        counters.dropped_by_fault = 1
         for seq in (0, 2, 3, 5):
-            counters.add_dropped(seq)
+            counters.add_dropped(seq, by_fault=seq == 3)
         for seq in range(4):
             counters.count_reading(seq)
         boots = [counters]

@@ -171,7 +171,7 @@ def test_what_the_broker_refuses_of_that_is_counted() -> None:
     place.client.firmware.on_reading(reading(0), 0)
     place.hear_status()
     place.client.on_handed_in(reading(0), 0x87)
-    assert [list(ranges.as_list()) for ranges in (place.client.firmware.counters.refused or {}).values()] == [[(0, 0)]]
+    assert [list(ranges.as_list()) for ranges in place.client.firmware.counters.refused.values()] == [[(0, 0)]]
 
 
 def test_it_may_withdraw_before_it_was_ever_connected() -> None:

@@ -16,7 +16,7 @@ from edgewire.dialects.encoder import Publication
 from edgewire.messages import Channel, Status, Topic
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
-DEVICE = Device("gps-0001", "gps", "riverside", 1, 1000, 0, 0, 7, "gps-0001", {})
+DEVICE = Device("gps-0001", "gps", "riverside", 1, 1000, 0, 7, "gps-0001", {})
 STATUS = {
     "state": "offline", "device_id": "gps-0001", "boot": 3, "firmware": "1", "origin": "emulated", "timestamp": None,
     "sent": 0, "buffered": 0, "dropped": 0,
