@@ -5,8 +5,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from devices.world.random import Flags, Floats, Ints
-from devices.world.vehicles.row_index import ranges
+from devices.world.random import Flags, Floats, Ints, hash_bits
+from devices.world.vehicles.growing_table import GrowingTable
+from devices.world.vehicles.row_index import UNKNOWN, RowIndex, ranges
 from devices.world.vehicles.schedule import TripSchedule
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.world import HOUR_MS
@@ -51,10 +52,25 @@ class _Hour:
 
     def __init__(self, hour: int) -> None:
         self.begin_ms = hour * HOUR_MS
-        self.known: set[int] = set()
+        # Of each point, whether its passages are here; of those beyond the end they are not.
+        self._is_known: Flags = np.zeros(0, dtype=np.bool_)
         self.passages = Passages.none()
         self._codes: Ints = np.empty(0, dtype=np.int64)
         self.of_point: dict[int, Passages] = {}
+
+    def unknown(self, points: Ints) -> Ints:
+        """Return those of some points whose passages are not here, ascending, each once."""
+        found = np.unique(points)
+        is_known = np.zeros(len(found), dtype=np.bool_)
+        within = found < len(self._is_known)
+        is_known[within] = self._is_known[found[within]]
+        return found[~is_known]
+
+    def mark_known(self, points: Ints) -> None:
+        """Take note that all passages at these points, which ascend, are here."""
+        if points[-1] >= len(self._is_known):
+            self._is_known = np.pad(self._is_known, (0, int(points[-1]) + 1 - len(self._is_known)))
+        self._is_known[points] = True
 
     def add(self, points: Ints, passages: Passages) -> None:
         """Add the passages at these points, a point a passage."""
@@ -78,18 +94,24 @@ class PassageLog:
         """
         self._schedule, self._cache, self._vehicles = schedule, cache, vehicles
         # A point is a site, a road, and metres along it.
-        self._numbers: dict[tuple[int, int, float], int] = {}
-        self._points: list[tuple[int, int, float]] = []
+        self._index = RowIndex()
+        self._places = GrowingTable(2, np.int32)
+        self._along_m = GrowingTable(1, np.float64)
         self._hours: dict[int, _Hour] = {}
 
     def numbers(self, sites: Ints, roads: Ints, along_m: Floats) -> Ints:
         """Return the number under which each of these points is known here."""
-        known, points = self._numbers, list(zip(sites.tolist(), roads.tolist(), along_m.tolist(), strict=True))
-        for point in points:
-            if point not in known:
-                known[point] = len(known)
-                self._points.append(point)
-        return np.array([known[point] for point in points], dtype=np.int64)
+        keys = hash_bits(0, "road/point", sites, roads, along_m.view(np.int64)).view(np.int64)
+        found = self._index.find(keys)
+        missing = np.flatnonzero(found == UNKNOWN)
+        if len(missing):
+            new, first = np.unique(keys[missing], return_index=True)
+            rows = missing[first]
+            self._index.add(new, len(self._places))
+            self._places.extend(np.stack([sites[rows], roads[rows]], axis=1))
+            self._along_m.extend(along_m[rows][:, None])
+            found = self._index.find(keys)
+        return found
 
     def at_point(self, point: int, hour: int) -> Passages:
         """Return the vehicles that passed a point in an hour (since 1970), in the order of time."""
@@ -130,16 +152,16 @@ class PassageLog:
                 del self._hours[next(iter(self._hours))]
             found = _Hour(hour)
         self._hours[hour] = found
-        missing = set(points.tolist()) - found.known
-        if missing:
-            self._find(found, hour, np.array(sorted(missing), dtype=np.int64))
-            found.known |= missing
+        missing = found.unknown(points)
+        if len(missing):
+            self._find(found, hour, missing)
+            found.mark_known(missing)
         return found
 
     def _find(self, found: _Hour, hour: int, points: Ints) -> None:
         """Add who passed these points."""
-        places = [self._points[point] for point in points.tolist()]
-        site, road, along = (np.array(part) for part in zip(*places, strict=True))
+        site, road = self._places.values[points].T.astype(np.int64)
+        along = self._along_m.values[points, 0]
         towns = np.unique(site)
         numbers = [self._vehicles[town] for town in towns.tolist()]
         sites = np.repeat(towns, [len(some) for some in numbers])
