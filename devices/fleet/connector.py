@@ -100,7 +100,7 @@ class Connector:
 
             def on_first_events(link: Link, events: list[Event]) -> None:
                 answer.on_answer()
-                link.on_events = client.on_events
+                link.on_events = client
                 client.on_events(link, events)
 
             await self._brokers.open_link(client.broker, client.session, on_first_events, answer.on_open)

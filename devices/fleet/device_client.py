@@ -552,6 +552,10 @@ class DeviceClient:
             self._home = referred
         self.broker = referred or self._home
 
+    def __call__(self, link: DeviceLink, events: list[Event]) -> None:
+        """Do as `on_events`: a link has the client itself for its handler, as a bound method of each takes 64 bytes."""
+        self.on_events(link, events)
+
     def on_events(self, link: DeviceLink, events: list[Event]) -> None:
         """Handle what happened on the wire; nothing, where the connection takes more again."""
         # Readings of this boot and of earlier ones that the broker took, and all that it answered for.
