@@ -30,6 +30,7 @@ from edgefleet.embedded import MosquittoProcess
 from edgefleet.launch.process_tuning import raise_open_files, tune_allocator, tuned_process
 from edgefleet.provision.authority import Authority
 from edgefleet.provision.files import write_secret
+from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT
 
 FEW = 100
@@ -110,7 +111,9 @@ def objects_of(clients: Sequence[DeviceClient], fleet: Fleet, without: tuple[typ
     return own_objects(clients, shared, without)
 
 
-async def _measure(url: str, devices: int, mix: dict[str, float], ca_file: str | None) -> dict[str, Any]:
+async def _measure(
+    url: str, devices: int, mix: dict[str, float], ca_file: str | None, from_ms: int | None
+) -> dict[str, Any]:
     tune_allocator()
     with tuned_process():
         groups = [
@@ -118,7 +121,7 @@ async def _measure(url: str, devices: int, mix: dict[str, float], ca_file: str |
         ]
         connects = TLS_CONNECTS_PER_S if ca_file else CONNECTS_PER_S
         scenario = Scenario(broker=url, devices=groups, connects_per_second=connects, ca_file=ca_file)
-        fleet = Fleet(scenario, name="memory")
+        fleet = Fleet(scenario, name="memory", from_ms=from_ms)
         stop = asyncio.Event()
         running = asyncio.create_task(fleet.run(float("inf"), stop))
         cpu_before_s = process_usage()[0]
@@ -147,11 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("devices", type=int, nargs="?", default=10_000)
     parser.add_argument("--fleet", choices=FLEETS, help="this one alone")
     parser.add_argument("--plain", action="store_true", help="without TLS")
+    parser.add_argument("--at", type=parse_ms, metavar="TIME", help="as if it were then, such as 2026-11-28T16:30:00Z")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
-        url, devices, fleet, ca_file = orjson.loads(options.child)
-        sys.stdout.write(orjson.dumps(uvloop.run(_measure(url, devices, FLEETS[fleet], ca_file))).decode() + "\n")
+        url, devices, fleet, ca_file, from_ms = orjson.loads(options.child)
+        found = uvloop.run(_measure(url, devices, FLEETS[fleet], ca_file, from_ms))
+        sys.stdout.write(orjson.dumps(found).decode() + "\n")
         return 0
     raise_open_files()
     with tempfile.TemporaryDirectory(prefix="edgefleet-memory-") as folder:
@@ -175,7 +180,7 @@ def _tables(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     for name in [options.fleet] if options.fleet else FLEETS:
         for has_tls in (False,) if options.plain else (False, True):
             devices = min(options.devices, MOST_OVER_TLS) if has_tls else options.devices
-            row, found = _measured(name, devices, folder if has_tls else None)
+            row, found = _measured(name, devices, folder if has_tls else None, options.at)
             yield row
             by_class[f"{devices:,} {name}{', TLS' if has_tls else ''}"] = found
     for label, found in by_class.items():
@@ -185,9 +190,11 @@ def _tables(options: argparse.Namespace, folder: Path) -> Iterator[str]:
                 yield f"| `{kind}` | {size:,.0f} | {found['counts'][kind]:.1f} |"
 
 
-def _measured(fleet: str, devices: int, tls_folder: Path | None) -> tuple[str, dict[str, Any]]:
+def _measured(
+    fleet: str, devices: int, tls_folder: Path | None, from_ms: int | None = None
+) -> tuple[str, dict[str, Any]]:
     """Return a row of the table, and all that was found in so many devices."""
-    few, many = (_run(fleet, number, tls_folder) for number in (FEW, devices))
+    few, many = (_run(fleet, number, tls_folder, from_ms) for number in (FEW, devices))
     resident = (many["rss"] - few["rss"]) / (devices - FEW)
     label = f"{devices:,} {fleet}{', TLS' if tls_folder else ''}"
     rate = devices / many["connected_s"]
@@ -197,7 +204,7 @@ def _measured(fleet: str, devices: int, tls_folder: Path | None) -> tuple[str, d
     return row, many
 
 
-def _run(fleet: str, devices: int, tls_folder: Path | None) -> dict[str, Any]:
+def _run(fleet: str, devices: int, tls_folder: Path | None, from_ms: int | None) -> dict[str, Any]:
     """One fleet in a process of its own; over TLS with what is made in a folder."""
     settings, ca_file, scheme = {}, None, "mqtt"
     if tls_folder is not None:
@@ -208,7 +215,7 @@ def _run(fleet: str, devices: int, tls_folder: Path | None) -> dict[str, Any]:
             write_secret(pem, Authority.open(tls_folder, now).issue_server(["127.0.0.1"], now, 2))
         settings = {"certfile": str(pem), "keyfile": str(pem)}
     with MosquittoProcess(options=settings) as broker:
-        child = orjson.dumps([f"{scheme}://{broker.host}:{broker.port}", devices, fleet, ca_file]).decode()
+        child = orjson.dumps([f"{scheme}://{broker.host}:{broker.port}", devices, fleet, ca_file, from_ms]).decode()
         command = [sys.executable, "-m", "benchmarks.memory", "--child", child]
         done = subprocess.run(command, stdout=subprocess.PIPE, timeout=LONGEST_S, check=True)
     found: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
