@@ -24,6 +24,7 @@ from tests.edgefleet.control.behind import bridge_behind
 from tests.edgefleet.control.script import (
     ACTIONS,
     BRIDGE_ACTIONS,
+    OUTAGE_MS,
     REFUSED,
     SCENARIO,
     STUCK_DEVICES,
@@ -136,7 +137,7 @@ def check(folder: Path, store: Store, summary: dict[str, Any]) -> None:
     assert [change.time_scale for change in record.time_changes] == [4, 1]
     outage = record.actions[-3]
     assert outage.ended_ms is not None
-    assert outage.ended_ms - outage.at_ms >= 1500
+    assert outage.ended_ms - outage.at_ms >= OUTAGE_MS
     rows = folder.parent / "rows.jsonl"
     rows.write_bytes(b"\n".join({*store.rows} - {REFUSED}))
     verdict = verify_run(record, rows=rows, wait_s=0)

@@ -28,6 +28,8 @@ BRIDGE_ACTIONS = ["bridge_pause", "bridge_resume", "replay_dead_letters", "drop_
 """What it does then to the bridge behind the run; it is drained at last."""
 REFUSED = b'{"of":"nobody"}'
 """What no sink takes."""
+OUTAGE_MS = 6000
+"""Long enough that it is still under way when a busy machine comes to look: an outage that is over cannot be seen."""
 STUCK_DEVICES = 6
 """Those that the share of the first fault draws: it hangs on seed, number of the action and ids alone."""
 
@@ -82,7 +84,7 @@ def do_everything(client: ControlClient) -> None:
     until(lambda: client.device("gps-0004")["reconnects"] > 0, "another client has had its name")
     do_all_to_the_bridge(client)
     if client.read("status")["broker_is_embedded"]:
-        act("broker_outage", duration="1500ms")
+        act("broker_outage", duration=f"{OUTAGE_MS}ms")
         until(lambda: client.read("status")["broker_is_away"], "the broker is away")
         with pytest.raises(EdgefleetError, match="away already"):
             client.act({"action": "broker_outage", "duration": "1s"})
