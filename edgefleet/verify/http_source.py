@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import orjson
@@ -19,8 +20,44 @@ _PAGE_BYTES = 64 << 20
 """Of a page, a row of which has some 200."""
 # So many devices are asked for by name, which an index finds; of more, all is read that arrived in their time.
 _NAMED = 500
+_LARGEST = 10**15
 _WITH_CONTENT = 5000
 """Messages of a page that has what they say."""
+
+
+class MessagePage(NamedTuple):
+    """Holds what one answer has."""
+
+    arrivals: Arrivals
+    after: int
+    """The cursor of its last row."""
+    has_more: bool
+
+
+def read_page(body: bytes, after: int, arrived: str, *, reads_content: bool) -> MessagePage:
+    """Return what an answer has; `after` is the cursor of the last row before, `arrived` the time that is taken.
+
+    Raises `orjson.JSONDecodeError`, `KeyError` or `TypeError` for what is no answer of the ingest.
+    """
+    page = orjson.loads(body)
+    rows, has_more = page["messages"], page["next"] is not None
+    before, after = after, rows[-1]["cursor"] if rows else after
+    if type(after) is not int or (has_more and not after > before):
+        raise TypeError("the next page is this one")
+    rows = [row for row in rows if arrived == "received_ms" or arrived in row]
+    names = [row["device_id"] for row in rows]
+    boots, seqs, measured_ms, arrived_ms = (
+        [row[name] for row in rows] for name in ("boot", "seq", "timestamp_ms", arrived)
+    )
+    content = [row["payload"] for row in rows] if reads_content else ()
+    are_whole = all(map(_are_whole, (boots, seqs, measured_ms, arrived_ms)))
+    if not (are_whole and {*map(type, names)} <= {str} and {*map(type, content)} <= {dict}):
+        raise TypeError("no messages")
+    return MessagePage(Arrivals("http", names, boots, seqs, measured_ms, arrived_ms, content), after, has_more)
+
+
+def _are_whole(numbers: Sequence[object]) -> bool:
+    return all(type(one) is int and -_LARGEST <= one <= _LARGEST for one in numbers)
 
 
 class HttpSource:
@@ -107,24 +144,11 @@ class HttpSource:
             query = urlencode([("payload", payload), ("limit", limit), ("after", after), *filters])
             body = self._get(f"{self._prefix}/messages?{query}")
             try:
-                page = orjson.loads(body)
-                rows, more = page["messages"], page["next"] is not None
-                before, after = after, rows[-1]["cursor"] if rows else after
-                if more and not after > before:
-                    raise TypeError("the next page is this one")
-                rows = [row for row in rows if arrived == "received_ms" or arrived in row]
-                arrivals = Arrivals(
-                    "http",
-                    [row["device_id"] for row in rows],
-                    [row["boot"] for row in rows],
-                    [row["seq"] for row in rows],
-                    [row["timestamp_ms"] for row in rows],
-                    [row[arrived] for row in rows],
-                    [row["payload"] for row in rows] if reads_content else (),
-                )
+                page = read_page(body, after, arrived, reads_content=reads_content)
             except (orjson.JSONDecodeError, KeyError, TypeError):
                 raise EdgefleetError(f"{self._url} is no edgefleet ingest: /messages answers something else") from None
-            yield arrivals, after
+            after, more = page.after, page.has_more
+            yield page.arrivals, after
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -83,7 +83,36 @@ def _upload_answer_seeds() -> Iterator[bytes]:
     yield json.dumps({"errors": [{"success": "no"}], "failed": 1}).encode()
 
 
+def _stored_page() -> Run:
+    import orjson
+
+    from edgefleet.verify.checker import Checker
+    from edgefleet.verify.http_source import read_page
+    from edgefleet.verify.message_index import MessageIndex
+    from tests.run_records import small_record
+
+    index = MessageIndex(small_record())
+
+    def run(data: bytes) -> None:
+        for arrived, reads_content in (("received_ms", False), ("conflict_ms", False), ("received_ms", True)):
+            try:
+                page = read_page(data, 0, arrived, reads_content=reads_content)
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                continue
+            Checker(index).add_arrivals(page.arrivals)
+
+    return run
+
+
+def _stored_page_seeds() -> Iterator[bytes]:
+    row = {"cursor": 1, "device_id": "g-1", "boot": 7, "seq": 3, "timestamp_ms": 1, "received_ms": 2, "conflict_ms": 3}
+    rows = [row, row | {"cursor": 2, "payload": {"a": 1}}]
+    yield json.dumps({"messages": rows, "next": 2}).encode()
+    yield json.dumps({"messages": [], "next": None}).encode()
+
+
 ANSWER_TARGETS = {
+    "stored-page": Target(_stored_page, _stored_page_seeds, ("edgefleet.verify",), 2048),
     "service-pages": Target(_service_pages, _service_pages_seeds, ("edgefleet.control", "prometheus_client.parser")),
     "upload-answer": Target(_upload_answer, _upload_answer_seeds, ("devices.export.http", "edgewire.http_answer")),
 }

@@ -87,6 +87,12 @@ FOUND = [
         b'edgefleet_bridge_missing_total{a="c"} 1e308\n\0{}',
         id="sum-of-large-numbers",
     ),
+    # An id that is a list, and numbers that are none, were taken for those of a message.
+    pytest.param(
+        "stored-page",
+        b'{"messages":[{"cursor":1,"device_id":[],"boot":1,"seq":"a","timestamp_ms":1,"received_ms":1}],"next":null}',
+        id="id-that-is-a-list",
+    ),
     # Of bytes that are no UTF-8 aiohttp makes surrogates, which the bridge's admin port could neither compare nor say.
     pytest.param("request-head", b"host:\xff", id="host-that-is-no-text"),
     pytest.param("request-head", b"host:a\nauthorization:Bearer \xff", id="token-that-is-no-text"),
