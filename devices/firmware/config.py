@@ -1,13 +1,12 @@
 """Holds what the devices of a group are built with: settings of their firmware, shared by all of them."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
-from edgewire.config import Config, DurationMs
+from edgewire.config import Config, DurationMs, SizeBytes
 from edgewire.config_errors import text_matching
 
 Version = Annotated[
@@ -18,6 +17,19 @@ Version = Annotated[
     ),
 ]
 """Of a firmware, such as 1.4.2."""
+
+
+class OutboxConfig(Config):
+    """Says how much a device can keep while it is offline."""
+
+    max_messages: int = Field(default=1000, ge=1)
+    max_bytes: SizeBytes = Field(default=256 * 1024, ge=1024)
+    when_full: Literal["drop-oldest", "drop-newest"] = "drop-oldest"
+    storage: Literal["ram", "flash"] = "ram"
+    """What a reset does to waiting readings: from `ram` they are lost and count as dropped, `flash` keeps them."""
+    flush_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """No more waiting readings than this leave a device in a second once it is connected again; without it as fast as
+    the broker takes them. Below the rate at which it measures, the outbox never empties."""
 
 
 class SleepConfig(Config):

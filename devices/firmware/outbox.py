@@ -7,25 +7,9 @@ is remembered by its seq, because a reading that is gone without a trace could n
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
-
-from edgewire.config import Config, SizeBytes
-
-
-class OutboxConfig(Config):
-    """Says how much a device can keep while it is offline."""
-
-    max_messages: int = Field(default=1000, ge=1)
-    max_bytes: SizeBytes = Field(default=256 * 1024, ge=1024)
-    when_full: Literal["drop-oldest", "drop-newest"] = "drop-oldest"
-    storage: Literal["ram", "flash"] = "ram"
-    """What a reset does to waiting readings: from `ram` they are lost and count as dropped, `flash` keeps them."""
-    flush_per_second: float | None = Field(default=None, gt=0, le=100_000)
-    """No more waiting readings than this leave a device in a second once it is connected again; without it as fast as
-    the broker takes them. Below the rate at which it measures, the outbox never empties."""
-
+from devices.firmware.config import OutboxConfig
 
 NO_SEQ = -1
 """Stands in the place of a seq for what leaves instead of a reading that a fault has damaged."""

@@ -7,9 +7,9 @@ whichever part it is of.
 from collections.abc import Sequence
 from typing import Any
 
-from devices.firmware.config import Build
+from devices.firmware.config import Build, OutboxConfig
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import Outbox, OutboxConfig, Reading, SeqRanges
+from devices.firmware.outbox import Outbox, Reading, SeqRanges
 
 
 class HostOutbox(Outbox):

@@ -4,7 +4,7 @@ Each that is carried has firmware and a client of its own, and a share of the co
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, cast
+from typing import cast
 
 from devices.faults.base import Fault
 from devices.firmware.firmware import Firmware
@@ -20,12 +20,15 @@ from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, Properti
 _S, _T = ClientState, ClientTrigger
 
 
-class CarriedToken(NamedTuple):
+class CarriedToken:
     """Marks what one that is carried has published."""
 
-    client: "CarriedClient"
-    token: object
-    """Boot and seq of a reading, or what else `DeviceClient` publishes with."""
+    __slots__ = ("client", "token")
+
+    def __init__(self, client: "CarriedClient", token: object) -> None:
+        self.client = client
+        self.token = token
+        """Boot and seq of a reading, or what else `DeviceClient` publishes with."""
 
 
 class CarriedClient(DeviceClient):

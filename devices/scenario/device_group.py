@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from devices.firmware.config import FirmwareConfig
-from devices.firmware.outbox import OutboxConfig
+from devices.firmware.config import FirmwareConfig, OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
 from devices.replay.config import ReplayConfig
 from devices.replay.loading import check_replay

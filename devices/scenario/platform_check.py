@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from devices.firmware.outbox import OutboxConfig
+from devices.firmware.config import OutboxConfig
 from devices.scenario.device_group import DeviceGroup
 from devices.scenario.speech import spoken_messages
 from edgewire.dialects.payload_template import braced_names

@@ -11,8 +11,7 @@ from devices.declared.config import KindConfig
 from devices.declared.kind import announce_kinds, declared_kinds
 from devices.faults.base import STRIKES_BATCHES, Instant
 from devices.faults.registry import AnyFault
-from devices.firmware.config import Build, FirmwareConfig
-from devices.firmware.outbox import OutboxConfig
+from devices.firmware.config import Build, FirmwareConfig, OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
 from devices.scenario.climate_file import with_climate_files
 from devices.scenario.device_group import DeviceGroup

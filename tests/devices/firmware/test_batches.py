@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.firmware.batches import BatchRule, ReadingBatches
-from devices.firmware.config import Build
+from devices.firmware.config import Build, OutboxConfig
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import OutboxConfig, Reading, ReadingsToken
+from devices.firmware.outbox import Reading, ReadingsToken
 
 BOOT = 7
 FOUR = BatchRule(4, 1)

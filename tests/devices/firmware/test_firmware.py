@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.config import Build
+from devices.firmware.config import Build, OutboxConfig
 from devices.firmware.firmware import COMMANDS_PER_S, Firmware
-from devices.firmware.outbox import OutboxConfig, Reading
+from devices.firmware.outbox import Reading
 from devices.firmware.reconnect import ConnectionEnd, ReconnectConfig
 from edgewire.messages import Status
 

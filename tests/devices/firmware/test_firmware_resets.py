@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.config import Build, FirmwareConfig
+from devices.firmware.config import Build, FirmwareConfig, OutboxConfig
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import NO_SEQ, OutboxConfig, Reading
+from devices.firmware.outbox import NO_SEQ, Reading
 from devices.firmware.reconnect import ReconnectConfig
 from edgewire.messages import Status
 

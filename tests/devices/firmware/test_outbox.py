@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.outbox import FlushLimit, Outbox, OutboxConfig, Reading, SeqRanges
+from devices.firmware.config import OutboxConfig
+from devices.firmware.outbox import FlushLimit, Outbox, Reading, SeqRanges
 
 
 def reading(seq: int, size: int = 100) -> Reading:

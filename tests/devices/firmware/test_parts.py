@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.config import Build
+from devices.firmware.config import Build, OutboxConfig
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import OutboxConfig, Reading
+from devices.firmware.outbox import Reading
 from devices.firmware.parts import HostFirmware
 
 PARTS = 3
