@@ -140,9 +140,13 @@ def _fixed_text_array(characters: NDArray[np.uint8]) -> pa.Array:
 
 
 def _map_array(column: CountsColumn) -> pa.Array:
-    rows, names = np.nonzero(column.counts)
-    begins = np.searchsorted(rows, np.arange(len(column) + 1)).astype(np.int32)
-    counts = pa.array(column.counts[rows, names])
+    there, width = column.counts > 0, len(column.names)
+    begins = np.zeros(len(column) + 1, dtype=np.int32)
+    np.cumsum(there.sum(axis=1), out=begins[1:])
+    # Of both coordinates at once `np.nonzero` takes four times as long.
+    places = np.flatnonzero(there)
+    names = places - places // width * width
+    counts = pa.array(column.counts.ravel().take(places))
     return pa.MapArray.from_arrays(begins, pa.array(column.names, pa.string()).take(pa.array(names)), counts)
 
 

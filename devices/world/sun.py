@@ -3,6 +3,7 @@
 import numpy as np
 
 from devices.world.random import Floats, Ints
+from devices.world.trigonometry import cosine, cosine_sine
 from devices.world.world import DAY_MS, World
 
 DUSK_DEG = -4.0
@@ -11,12 +12,12 @@ DUSK_DEG = -4.0
 
 def sun_elevation_deg(world: World, sites: Ints, times_ms: Ints) -> Floats:
     """Return the height of the sun over the horizon; without the equation of time, so right to about four degrees."""
-    latitude = np.radians(np.array([site.latitude for site in world.sites]))[sites]
-    longitude = np.array([site.longitude for site in world.sites])[sites]
+    latitude = np.radians(np.array([site.latitude for site in world.sites]))
+    longitude = np.radians(np.array([site.longitude for site in world.sites]))
     days = times_ms / DAY_MS
-    declination = declination_rad(days)
-    hour_angle = 2 * np.pi * (days % 1 - 0.5) + np.radians(longitude)
-    sine = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
+    across, up = cosine_sine(declination_rad(days))
+    hour_angle = 2 * np.pi * (days - np.floor(days) - 0.5) + longitude[sites]
+    sine = np.sin(latitude)[sites] * up + np.cos(latitude)[sites] * across * cosine(hour_angle)
     return np.asarray(np.degrees(np.arcsin(np.clip(sine, -1, 1))))
 
 

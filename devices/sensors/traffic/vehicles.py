@@ -8,8 +8,9 @@ import numpy as np
 from devices.sensors.columns import CountsColumn, NullableColumn, StructColumn, nullable
 from devices.sensors.traffic.view import FleetPassages
 from devices.world.arrivals import arrivals
+from devices.world.entity_draws import EntityDraws
 from devices.world.ordering import order_within_groups
-from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, normal, uniform
 from devices.world.roads import CLASSES
 
 # New cars by colour, Axalta Global Automotive Color Popularity Report 2025; the rest of 13 % is divided evenly.
@@ -176,8 +177,7 @@ class DetectedVehicles:
 class _Draws:
     """What vehicles are drawn by: the camera and time of their reading, and their number in it."""
 
-    seed: int
-    keys: Hashes
+    cameras: EntityDraws
     """Of each reading that has vehicles the camera."""
     times: Ints
     place: Ints
@@ -189,7 +189,8 @@ class _Draws:
         """Return the draws of vehicles, each with the position of its reading among all and its number there."""
         is_there = np.zeros(len(keys), dtype=np.bool_)
         is_there[reading] = True
-        return cls(seed, keys[is_there], times[is_there], (np.cumsum(is_there) - 1)[reading], number)
+        cameras = EntityDraws(seed, keys[is_there])
+        return cls(cameras, times[is_there], (np.cumsum(is_there) - 1)[reading], number)
 
     def take(self, rows: Ints | slice) -> "_Draws":
         """Return those of some vehicles."""
@@ -201,7 +202,7 @@ class _Draws:
 
     def reading_bits(self, stream: str) -> Hashes:
         """Return a draw for each reading that has vehicles."""
-        return hash_bits(self.seed, f"camera/{stream}", self.keys, self.times)
+        return self.cameras.bits(f"camera/{stream}", self.times)
 
 
 def _moments(draws: _Draws, reading: Ints, way: Ints, lanes: Ints, interval_s: Floats) -> Floats:
