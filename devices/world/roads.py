@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.world.random import Flags, Floats, Ints, hash_bits, uniform
-from devices.world.trigonometry import within_turn
 from devices.world.world import METRES_PER_DEGREE, SiteArrays
 
 KMH = 1 / 3.6
@@ -142,7 +141,8 @@ class Roads:
         site_arrays = self._site_arrays
         return (
             np.clip(site_arrays.latitude[sites] + north_m / METRES_PER_DEGREE, -90, 90),
-            within_turn(site_arrays.longitude[sites] + east_m / site_arrays.metres_per_longitude[sites] + 180) - 180,
+            # Not `within_turn`: a town at a pole goes around it.
+            (site_arrays.longitude[sites] + east_m / site_arrays.metres_per_longitude[sites] + 180) % 360 - 180,
         )
 
     def _bent(self, seed: int, site_arrays: SiteArrays) -> Floats:

@@ -162,7 +162,7 @@ def satellite_fix(
         known,
         known & (satellites >= 4),
         np.clip(moving.latitude + north / METRES_PER_DEGREE, -90, 90),
-        within_turn(moving.longitude + east / site_arrays.metres_per_longitude[sites] + 180) - 180,
+        (moving.longitude + east / site_arrays.metres_per_longitude[sites] + 180) % 360 - 180,
         site_arrays.altitude_m[sites] + _VERTICAL * up,
         speed,
         within_turn(moving.heading_deg + _HEADING_SIGMA_DEG * scale * swing),

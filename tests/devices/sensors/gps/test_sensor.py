@@ -236,6 +236,25 @@ def test_readings_without_a_fix_keep_the_contract_and_are_the_same_from_any_mome
     assert all(message.latitude is not None for message in located if message.timestamp_ms > MORNING_MS + 36_000)
 
 
+@pytest.mark.parametrize("latitude", [90, -90, 89.99])
+@pytest.mark.parametrize("longitude", [-180, 0, 179.99])
+def test_vehicles_at_a_pole_are_on_earth(latitude: float, longitude: float) -> None:
+    # A town around a pole has every longitude, some of them twice round.
+    site = {"name": "station", "latitude": latitude, "longitude": longitude}
+    groups = [{"kind": kind, "count": 40, "interval": "10s"} for kind in ("gps", "telematics")]
+    scenario = Scenario(seed=3, sites=[site], devices=groups, start="2026-03-02T08:00:00Z")
+    found = Timeline(scenario, MORNING_MS).batch(MORNING_MS, MORNING_MS + 60_000).payload
+    positions = [CONTRACT["gps" if b'"fix"' in payload else "telematics"].parse(payload) for payload in found]
+    longitudes = [
+        one.longitude
+        for one in positions
+        if isinstance(one, GpsPosition | TelematicsEvent) and one.longitude is not None
+    ]
+    assert len(longitudes) > 300
+    assert min(longitudes) >= -180
+    assert max(longitudes) <= 180
+
+
 @pytest.mark.slow
 def test_a_parked_vehicle_wanders(population: PopulationOf) -> None:
     sensor = GpsSensor(GpsSettings(), population(60, 1000))
