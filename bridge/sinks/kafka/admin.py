@@ -70,10 +70,14 @@ _REFUSED_BY_TLS = "SSL routines"
 """In what librdkafka says where a broker ends the handshake, as for want of a certificate; no TLS error, to it."""
 
 
+def connection_code(error: KafkaError) -> int:
+    """Return the code of what went wrong with a connection: that of TLS also where librdkafka gives another."""
+    return int(KafkaError._SSL if _REFUSED_BY_TLS in error.str() else error.code())
+
+
 def explain_error(error: KafkaError) -> str:
     """Return what librdkafka says of a connection, and what a person should look at."""
-    code = KafkaError._SSL if _REFUSED_BY_TLS in error.str() else error.code()
-    hint = _HINTS.get(code)
+    hint = _HINTS.get(connection_code(error))
     # "sasl_ssl://HOST/ID: what happened (after 300ms in state AUTH_REQ)"
     said = error.str().rpartition(" (after ")[0] or error.str()
     return f"{said}; {hint}" if hint else said
@@ -153,8 +157,7 @@ class _Cluster:
         except KafkaException as error:
             self._admin.poll(0)  # calls error_cb
             for found in self._errors:
-                code = KafkaError._SSL if _REFUSED_BY_TLS in found.str() else found.code()
-                if hint := _HINTS.get(code):
+                if hint := _HINTS.get(connection_code(found)):
                     # "sasl_ssl://HOST/ID: what happened (after 300ms in state AUTH_REQ)"
                     said = found.str().partition(": ")[2].rpartition(" (after ")[0] or found.str()
                     raise ServiceUnavailable(f"Kafka at {self._config.bootstrap_servers}: {said}; {hint}") from None

@@ -21,6 +21,7 @@ from bridge.sinks.kafka.admin import (
     OF_TOPIC,
     ErrorClass,
     classify_error,
+    connection_code,
     connection_properties,
     create_missing_topics,
     describe_cluster,
@@ -266,7 +267,7 @@ class KafkaSink:
 
     def _on_error(self, error: KafkaError) -> None:
         """Show what librdkafka goes on trying by itself. Called by `Producer.poll`."""
-        said, code = explain_error(error), error.code()
+        said, code = explain_error(error), connection_code(error)
         if code not in self._logged:
             self._logged.add(code)
             log.warning("Kafka is in trouble, trying again", fault=said)

@@ -122,6 +122,17 @@ async def test_a_broker_whose_certificate_has_ended_is_named_and_not_only_that_a
     server.close()
 
 
+async def test_an_error_of_tls_is_logged_once_whatever_its_code(cluster: str) -> None:
+    tried = sink(cluster)
+    said = "ssl://127.0.0.1:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed"
+    errors = [KafkaError(code, f"{said} (after {code}ms in state SSL_HANDSHAKE)") for code in (-181, -195, -181)]
+    with structlog.testing.capture_logs() as logged:
+        for error in errors:
+            tried._on_error(error)
+    assert [line["fault"].startswith(said) for line in logged] == [True]
+    await tried.close()
+
+
 async def test_a_client_that_lacks_a_thread_is_closed_and_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Producer] = []
     tell: list[Callable[[KafkaError], None]] = []
