@@ -5,15 +5,15 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 ONE_MORE = $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
 
-# What is tested is kept compiled, whatever the environment says: that is a third of the time of a short run.
-COMPILED := PYTHONDONTWRITEBYTECODE=
+# The bytecode of what is tested is kept, whatever the environment says: that is a third of the time of a short run.
+KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE=
 # SECOND_TRY=1 runs a test once more that ended with a TimeoutError, and names it.
 PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^TimeoutError' -raR)
 # What PYTEST_ARGS chooses may all be in one of the three parts: pytest ends with 5 where it chose nothing.
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark credentials chaos power-loss exports fuzz proof sbom lint docs site bench up down clean realism
+.PHONY: help demo check test test-compiled test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark credentials chaos power-loss exports fuzz proof sbom lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -24,7 +24,7 @@ demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on lo
 # Every property with a few examples; what takes longer than half a second is told, to be marked `slow`. Half of the time is
 # waiting: more processes than a small machine has cores.
 check: lint  ## lint, and the tests that need no service and little time: under a minute
-	$(COMPILED) $(PYTEST) -q -n 3 --hypothesis-profile quick \
+	$(KEEP_BYTECODE) $(PYTEST) -q -n 3 --hypothesis-profile quick \
 	  --durations 5 --durations-min 0.7 \
 	  -m "not (slow or services or e2e or chaos or compose or spark or ray or documents or browser or brokers or long)" $(PYTEST_ARGS)
 
@@ -32,30 +32,43 @@ check: lint  ## lint, and the tests that need no service and little time: under 
 # in three, a file in one of them, as each process starts services of its own: they wait for half of it.
 test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(PYTEST) -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers or long)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m "(services or e2e) and not (chaos or compose or spark or ray or documents or browser or long)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(KEEP_BYTECODE) $(PYTEST) -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or ray or documents or brokers or long)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(KEEP_BYTECODE) $(PYTEST) -n 3 --dist loadfile -m "(services or e2e) and not (chaos or compose or spark or ray or documents or browser or long)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	@echo "Not run: what the documents say, the page in a browser, other brokers, docker-compose.yml, a Ray cluster, a real Spark, chaos, what takes long:"
 	@echo "         make test-documents, test-browser, test-brokers, test-compose, test-ray, test-spark, test-chaos, test-long"
 
 test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
-	$(COMPILED) $(PYTEST) -n 3 -m documents $(PYTEST_ARGS)
+	$(KEEP_BYTECODE) $(PYTEST) -n 3 -m documents $(PYTEST_ARGS)
 
 test-brokers: .venv/.dev  ## seven brokers, out of Debian, wheels, Go, npm and Maven; the table of docs/brokers.md; minutes
-	$(COMPILED) $(PYTEST) -n 3 -m brokers $(PYTEST_ARGS)
+	$(KEEP_BYTECODE) $(PYTEST) -n 3 -m brokers $(PYTEST_ARGS)
 
 test-browser: .venv/.dev  ## looks at the page of a run in Chromium, a minute
-	$(COMPILED) $(PYTEST) -n 2 -m browser $(PYTEST_ARGS)
+	$(KEEP_BYTECODE) $(PYTEST) -n 2 -m browser $(PYTEST_ARGS)
 
 test-ray: .venv/.dev  ## runs and data sets on a Ray cluster of two nodes on loopback, two minutes
-	$(COMPILED) $(PYTEST) -m ray $(PYTEST_ARGS)
+	$(KEEP_BYTECODE) $(PYTEST) -m ray $(PYTEST_ARGS)
+
+IN_COMPILED_FORM = EDGEFLEET_COMPILED=1 PYTHONPATH="$$PWD" $(KEEP_BYTECODE) $(CURDIR)/$(PYTEST)
+
+# In a copy, as an extension module that lies beside its source is imported before it.
+test-compiled: .venv/.dev  ## the fast tests of what mypyc compiles where EDGEFLEET_COMPILED=1 asks for it, two minutes
+	rm -rf build/compiled && mkdir -p build/compiled/tree
+	git ls-files -co --exclude-standard | tar -c -f - -T - | tar -x -f - -C build/compiled/tree
+	EDGEFLEET_COMPILED=1 $(BIN)/python -m hatchling build --target wheel --directory build/compiled
+	$(BIN)/python -m zipfile -e build/compiled/*.whl build/compiled/tree
+	cd build/compiled/tree && $(IN_COMPILED_FORM) -n $(ONE_MORE) \
+	  -m "not (slow or services or e2e or chaos or compose or spark or ray or documents or browser or brokers or long)" \
+	  tests/test_compiled.py tests/edgewire tests/devices/firmware tests/devices/fleet $(PYTEST_ARGS)
+	cd build/compiled/tree && $(IN_COMPILED_FORM) -n 2 tests/devices/export/test_same_bytes.py
 
 test-chaos: .venv/.dev  ## a sample of make chaos, make power-loss, make exports and make fuzz, two minutes
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(PYTEST) -n 3 --dist loadfile -m chaos $(PYTEST_ARGS)
+	$(KEEP_BYTECODE) $(PYTEST) -n 3 --dist loadfile -m chaos $(PYTEST_ARGS)
 
 test-long: .venv/.dev  ## what takes long each and is like what make test has, ten minutes
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(PYTEST) -n 3 -m long $(PYTEST_ARGS)
+	$(KEEP_BYTECODE) $(PYTEST) -n 3 -m long $(PYTEST_ARGS)
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(PYTEST) -m compose $(PYTEST_ARGS)

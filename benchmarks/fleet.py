@@ -5,6 +5,7 @@ send a payload made in advance; the fleet models, encodes and accounts for each.
 out, and named; peers written in Go (mqtt-benchmark, emqtt-bench) are not built here.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,10 @@ def run() -> list[str]:
         ]
 
 
-def measure(client: str | Path, connections: int, rate: float, seconds: float, qos: int) -> dict[str, Any]:
-    """One client on a Mosquitto of its own."""
+def measure(
+    client: str | Path, connections: int, rate: float, seconds: float, qos: int, tree: Path | None = None
+) -> dict[str, Any]:
+    """One client on a Mosquitto of its own; what is Python imported from `tree`."""
     command = [str(client)] if isinstance(client, Path) else [sys.executable, "-m", "benchmarks.peers", client]
     with MosquittoProcess() as broker:
         numbers = [str(connections), str(rate), str(seconds), str(qos)]
@@ -73,6 +76,8 @@ def measure(client: str | Path, connections: int, rate: float, seconds: float, q
             capture_output=True,
             timeout=300,
             check=False,
+            cwd=tree,
+            env=None if tree is None else os.environ | {"PYTHONPATH": str(tree)},
         )
     if done.returncode:
         sys.exit(f"benchmarks: {client} failed: {done.stderr.decode()[-500:]}")

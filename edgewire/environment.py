@@ -78,10 +78,10 @@ OTHER_VARIABLES = frozenset(
     {
         *("BRIDGE_ORDINAL", "EDGEFLEET_FAILPOINT"),
         "EDGEFLEET_CONTROL_TOKEN",
-        *("EDGEFLEET_CHAOS_SEED", "EDGEFLEET_REQUIRE_SERVICES"),
+        *("EDGEFLEET_CHAOS_SEED", "EDGEFLEET_COMPILED", "EDGEFLEET_REQUIRE_SERVICES"),
     }
 )
-"""What the program reads elsewhere, and what its tests read."""
+"""What the program reads elsewhere, and what its tests and its build read."""
 
 _SHARD_VARIABLES = frozenset({"FLEET_RUN_ID", "FLEET_SHARD"})
 

@@ -109,6 +109,12 @@ def test_what_is_installed_writes_what_a_checkout_has(
         assert (folder / "new" / name).read_text(encoding="utf-8") == text
 
 
+def test_without_being_asked_for_nothing_is_compiled(wheel: Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
+
+
 def test_the_version_is_that_of_the_package(wheel: Path) -> None:
     assert edgefleet.__version__ == version("edgefleet")
     assert wheel.name.split("-")[1] == edgefleet.__version__

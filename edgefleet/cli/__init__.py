@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from edgefleet import __version__
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, lazy_group
 from edgefleet.terminal import echo
+from edgefleet.version import describe_version
 from edgewire.errors import EdgefleetError
 
 COMMANDS = (
@@ -52,7 +52,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"edgefleet {__version__}")
+        typer.echo(f"edgefleet {describe_version()}")
         raise typer.Exit
 
 

@@ -46,6 +46,7 @@ def command(
         print_checks,
         probe_brokers,
     )
+    from edgefleet.version import describe_version
 
     start_logging("warning")
     loaded = shorthands.apply(fleet.load(scenario, interval))
@@ -60,7 +61,8 @@ def command(
         wait_s=parse_wait(wait),
     )
     brokers = run_async(probe_brokers(broker_pool_for(loaded), plan))
-    checks = evaluate(Needs.of(loaded, shard=Shard.parse(shard), workers=workers), Machine.read(), brokers)
+    checks = [DoctorCheck("edgefleet", "ok", "any", describe_version())]
+    checks += evaluate(Needs.of(loaded, shard=Shard.parse(shard), workers=workers), Machine.read(), brokers)
     checks += platform_checks(loaded)
     if warning := loaded.plain_password_warning:
         checks.append(DoctorCheck("passwords", "warning", "TLS", "none", warning))

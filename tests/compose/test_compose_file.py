@@ -132,7 +132,7 @@ def test_the_image_is_built_from_every_file_that_the_package_includes() -> None:
         "wheel"
     ]
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    for path in [*wheel["packages"], *wheel["force-include"]]:
+    for path in [*wheel["packages"], *wheel["force-include"], "hatch_build.py"]:
         assert any(fnmatch(path, pattern) for pattern in kept), f"{path} does not reach the build of the image"
 
 

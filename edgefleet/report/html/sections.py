@@ -13,6 +13,7 @@ from edgefleet.doctor.machine import Machine
 from edgefleet.report.html.charts import Bar, run_charts
 from edgefleet.report.html.markup import Markup, element, figure_cell, join, show_ms, show_number, table
 from edgefleet.report.html.page import facts
+from edgefleet.version import describe_version
 from edgewire.clock import iso_ms
 from edgewire.run_record import DeviceRecord, RunRecord, count_seqs
 
@@ -124,7 +125,7 @@ def show_about(record: RunRecord, more: Iterable[tuple[str, object]] = (), *, ma
                 + "".join(f", {one.time_scale:g} times from {iso_ms(one.at_ms)}" for one in record.time_changes),
             ),
             *more,
-            ("edgefleet", f"{__version__}, Python {platform.python_version()}"),
+            ("edgefleet", f"{describe_version()}, Python {platform.python_version()}"),
             (made_on, _machine()),
         ]
     )

@@ -185,6 +185,7 @@ def test_what_is_wrong_is_said_of_the_variable(
         ("EDGEFLEET_DEVICES__0__SETTINGS__NOISE", "false"),  # of a file
         ("EDGEFLEET_PASSWORD_FILE", "/run/secrets/missing"),
         ("EDGEFLEET_REQUIRE_SERVICES", "1"),  # of the tests
+        ("EDGEFLEET_COMPILED", "1"),  # of the build
         ("EDGEFLEET_INGEST_PORT", "tcp://10.0.0.1:8000"),  # of Kubernetes
         ("EDGEFLEET_INGEST_SERVICE_HOST", "10.0.0.1"),
         ("FLEET_SCENARIO", "mine.yaml"),  # of docker-compose.yml

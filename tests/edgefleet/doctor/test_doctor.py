@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from edgefleet.embedded import MosquittoProcess
+from edgefleet.version import describe_version
 
 pytestmark = pytest.mark.services
 
@@ -30,6 +31,7 @@ def test_a_small_fleet_fits(tmp_path: Path, mosquitto_factory: Callable[[], Mosq
     report = orjson.loads(result.stdout)
     assert (result.returncode, report["ok"]) == (0, True)
     checks = {check["name"]: check for check in report["checks"]}
+    assert checks["edgefleet"]["have"] == describe_version()
     assert checks["open files a process"]["need"] == "310"
     assert checks[f"broker 127.0.0.1:{broker.port}, packet size"]["have"] == "1,048,576 bytes"
     assert checks[f"broker 127.0.0.1:{broker.port}, open files"]["need"] == "110"
