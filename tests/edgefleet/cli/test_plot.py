@@ -5,11 +5,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from matplotlib.axes import Axes
+from pyarrow import ipc
 from typer.testing import CliRunner
 
+from devices.export.base import ExportError
 from devices.export.plots import FaultWindow, draw_figure, fault_windows
 from devices.export.series import MOST_OF_A_DEVICE, Recording, read_export, read_timeline
 from devices.scenario.loading import load_scenario
@@ -187,6 +191,20 @@ def test_a_time_is_of_a_scenario_and_forward(scenario: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_an_arrow_file_whose_texts_begin_before_their_bytes_is_refused(tmp_path: Path) -> None:
+    path, text = tmp_path / "damaged.arrow", "x" * 77
+    table = pa.table({"device_id": [text]})
+    with ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    offsets = np.array([0, len(text)], dtype=np.int32).tobytes()
+    head, said, tail = path.read_bytes().partition(text.encode())
+    at = head.rindex(offsets)
+    path.write_bytes(head[:at] + np.array([-1280, len(text)], dtype=np.int32).tobytes() + head[at + 8 :] + said + tail)
+    # It ended the process by a segmentation fault.
+    with pytest.raises(ExportError, match=r"is no Arrow file: .*negative offset"):
+        read_export(path)
+
+
 @pytest.mark.parametrize("format_", ["jsonl.zst", "arrow"])
 def test_a_folder_is_drawn_as_a_whole(scenario: Path, tmp_path: Path, format_: str) -> None:
     arguments = ("--from", "2026-03-02T08:00", "--to", "2026-03-02T08:20")
