@@ -47,8 +47,7 @@ _MISSING = {
 def run() -> list[str]:
     """All tables."""
     with tempfile.TemporaryDirectory() as folder:
-        floor = Path(folder) / "floor"
-        subprocess.run(["cc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
+        floor = compile_floor(Path(folder))
         return [
             *_clients(floor),
             "",
@@ -62,6 +61,13 @@ def run() -> list[str]:
             "",
             *_growth(),
         ]
+
+
+def compile_floor(folder: Path) -> Path:
+    """Return the program in C, made in this folder."""
+    floor = folder / "floor"
+    subprocess.run(["cc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
+    return floor
 
 
 def measure(
