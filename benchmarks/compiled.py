@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from benchmarks.fleet import CONNECTIONS, FLAT_OUT, MANY, RATE, ROUNDS, SECONDS, compile_floor, measure
+from benchmarks.fleet import CONNECTIONS, FLAT_OUT, MANY, RATE, ROUNDS, SECONDS, compile_floor, cost_us, measure
 
 PLACES = {"saturation": (MANY, FLAT_OUT), f"{RATE:,} a second": (CONNECTIONS, RATE)}
 
@@ -32,7 +32,7 @@ def main() -> None:
             for place, (connections, rate) in PLACES.items():
                 for form, (client, tree) in clients.items():
                     result = measure(client, connections, rate, SECONDS, 1, tree)
-                    costs.setdefault((place, form), []).append(result["cpu_s"] / max(1, result["acknowledged"]) * 1e6)
+                    costs.setdefault((place, form), []).append(cost_us(result))
     print(f"Medians of {options.rounds} rounds in turns, load {os.getloadavg()[0]:.0f}.\n")
     print("| | C | Python | compiled | against Python | against C |\n|---|---:|---:|---:|---:|---:|")
     for place in PLACES:

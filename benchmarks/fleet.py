@@ -91,7 +91,8 @@ def measure(
     return result
 
 
-def _us(result: dict[str, Any]) -> float:
+def cost_us(result: dict[str, Any]) -> float:
+    """Return the CPU of a message that was acknowledged."""
     return float(result["cpu_s"] / max(1, result["acknowledged"]) * 1e6)
 
 
@@ -112,7 +113,7 @@ def _clients(floor: Path) -> list[str]:
         ("paho-mqtt, a thread each", "paho", SLOW),
         ("aiomqtt", "aiomqtt", SLOW),
     ):
-        costs = [_us(measure(client, CONNECTIONS, rate, SECONDS, qos)) for qos in (0, 1)]
+        costs = [cost_us(measure(client, CONNECTIONS, rate, SECONDS, qos)) for qos in (0, 1)]
         least = least or costs[1]
         lines.append(f"| {name} | {costs[0]:.0f} µs | {costs[1]:.0f} µs | {costs[1] / least:.1f} × |")
     return [*lines, *_left_out()]
@@ -132,7 +133,7 @@ def _left_out() -> list[str]:
 
 def _stages() -> list[str]:
     result = measure("sampled", CONNECTIONS, RATE, 2 * SECONDS, 1)
-    heading = f"### Where it goes: the fleet's {_us(result):.0f} µs of a QoS 1 message at {RATE:,} a second"
+    heading = f"### Where it goes: the fleet's {cost_us(result):.0f} µs of a QoS 1 message at {RATE:,} a second"
     return [heading, "", *table(result["stages"], result["acknowledged"])]
 
 
@@ -158,7 +159,7 @@ def _kinds() -> list[str]:
 
 def _medians(what: str, names: Iterable[str], first: str) -> list[str]:
     """Return a table of all in turn, several times: the processor is not the same from one minute to the next."""
-    rounds = [{name: _us(measure(name, CONNECTIONS, RATE, SECONDS, 1)) for name in names} for _ in range(ROUNDS)]
+    rounds = [{name: cost_us(measure(name, CONNECTIONS, RATE, SECONDS, 1)) for name in names} for _ in range(ROUNDS)]
     medians = {name: median(one[name] for one in rounds) for name in rounds[0]}
     least = next(iter(medians.values()))
     return [
@@ -188,7 +189,7 @@ def _saturation(floor: Path) -> list[str]:
         connections = CONNECTIONS if client in ("paho", "aiomqtt") else MANY
         result = measure(client, connections, FLAT_OUT, messages / FLAT_OUT, 1)
         reached = result["acknowledged"] / result["elapsed_s"]
-        lines.append(f"| {name} | {connections:,} | {reached:,.0f} | {_us(result):.0f} µs |")
+        lines.append(f"| {name} | {connections:,} | {reached:,.0f} | {cost_us(result):.0f} µs |")
         if client == "edgefleet":
             saturation = reached
     lines += _left_out()
@@ -216,7 +217,7 @@ def _growth() -> list[str]:
         lag = f"{result['lag_p50_ms']:.1f} / {result['lag_p99_ms']:.1f} ms"
         lines.append(
             f"| {devices:,} | {result['connect_s']:.1f} s | {devices / result['connect_s']:,.0f} | {memory} |"
-            f" {_us(result):.0f} µs | {lag} |"
+            f" {cost_us(result):.0f} µs | {lag} |"
         )
     return [
         *lines,

@@ -11,10 +11,9 @@ from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ
 from devices.fleet.client_state import ClientState, ClientTrigger
 from devices.fleet.device_client import STATUS, ClientOwner, DeviceClient
-from devices.fleet.device_link import DeviceLink
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import WireFormat
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, Properties, Session
 
 _S, _T = ClientState, ClientTrigger
@@ -107,7 +106,7 @@ class CarriedClient(DeviceClient):
 
     def _send(
         self,
-        link: DeviceLink,
+        link: Link,
         topic: str | bytes,
         payload: bytes,
         qos: int,
@@ -190,7 +189,7 @@ class CarrierClient(DeviceClient):
                     one.withdraw_status()
         return True
 
-    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
+    def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire: answers go to those that have published."""
         own: list[Event] = []
         answers: dict[CarriedClient, list[Acknowledged]] = {}
@@ -223,7 +222,7 @@ class CarrierClient(DeviceClient):
         for one in self._carried:
             one.publish_status("online")
 
-    def _on_connection_lost(self, link: DeviceLink, lost: ConnectionLost) -> None:
+    def _on_connection_lost(self, link: Link, lost: ConnectionLost) -> None:
         if self.link is link:
             for one in self._carried:
                 one.detach()

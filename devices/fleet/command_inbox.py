@@ -3,10 +3,10 @@
 from enum import Enum, auto
 
 from devices.firmware.firmware import Firmware
-from devices.fleet.device_link import DeviceLink
 from devices.fleet.incidents import IncidentRecorder
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import WireFormat
+from edgewire.link import Link
 from edgewire.mqtt import FAILURE, Message, Session, SubscribeRefused, Subscription, coded_reason, filter_matches
 from edgewire.mqtt.advice import advice
 
@@ -45,9 +45,7 @@ class CommandInbox:
         self._wire_format = wire_format
         self._incidents = incidents
 
-    def on_accepted(
-        self, link: DeviceLink, state: CommandSubscription, *, session_present: bool
-    ) -> CommandSubscription:
+    def on_accepted(self, link: Link, state: CommandSubscription, *, session_present: bool) -> CommandSubscription:
         """Subscribe on a new connection, unless its session is known to have the subscription; return the new state."""
         # At first always: a session of an earlier process may be one without it.
         granted = session_present and state is CommandSubscription.GRANTED

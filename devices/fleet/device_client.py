@@ -16,7 +16,6 @@ from devices.firmware.reconnect import REFERRALS, SERVER_MOVED, SESSION_TAKEN_OV
 from devices.fleet.brokers import referred_broker
 from devices.fleet.client_state import ClientState, ClientTrigger, next_client_state
 from devices.fleet.command_inbox import SUBACK_S, CommandInbox, CommandSubscription
-from devices.fleet.device_link import DeviceLink
 from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.login_renewal import LoginRenewal
@@ -25,7 +24,7 @@ from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import PublishOptions, WireFormat, divide_payload
 from edgewire.dialects.encoder import HeardCommands, Publication
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import (
     FAILURE,
     Acknowledged,
@@ -126,7 +125,7 @@ class DeviceClient:
         self.broker = broker
         self.wire_format = wire_format
         self.state = ClientState.WAITING
-        self.link: DeviceLink | None = None
+        self.link: Link | None = None
         """The connection, from its acceptance until its end was reported."""
         self.link_faults: LinkFaultState | None = None
         """What is wrong with its link at the moment."""
@@ -428,7 +427,7 @@ class DeviceClient:
 
     def _send(
         self,
-        link: DeviceLink,
+        link: Link,
         topic: str | bytes,
         payload: bytes,
         qos: int,
@@ -552,11 +551,11 @@ class DeviceClient:
             self._home = referred
         self.broker = referred or self._home
 
-    def __call__(self, link: DeviceLink, events: list[Event]) -> None:
+    def __call__(self, link: Link, events: list[Event]) -> None:
         """Do as `on_events`: a link has the client itself for its handler, as a bound method of each takes 64 bytes."""
         self.on_events(link, events)
 
-    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
+    def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire; nothing, where the connection takes more again."""
         # Readings of this boot and of earlier ones that the broker took, and all that it answered for.
         confirmed = earlier = answered = 0
@@ -753,7 +752,7 @@ class DeviceClient:
             self._move(_T.LEAVE)
             self._close_link()
 
-    def _on_connected(self, link: DeviceLink, *, session_present: bool) -> None:
+    def _on_connected(self, link: Link, *, session_present: bool) -> None:
         self.link = link
         self._move(_T.ACCEPT)
         self._connected_since_s = self._owner.monotonic_s()
@@ -786,7 +785,7 @@ class DeviceClient:
             self._move(_T.ANNOUNCE_SLEEP)
             self.publish_status("sleeping")
 
-    def _on_connection_lost(self, link: DeviceLink, lost: ConnectionLost) -> None:
+    def _on_connection_lost(self, link: Link, lost: ConnectionLost) -> None:
         if self.link is not link:
             return
         self.link = None

@@ -5,9 +5,8 @@ from zlib import crc32
 from devices.faults.connection_faults import Corrupt
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.firmware.vitals import draw
-from devices.fleet.device_link import DeviceLink
 from devices.scenario.devices import Device
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import Connected, ConnectionLost, Event, Session
 
 
@@ -21,7 +20,7 @@ class LinkFaultState:
         """Faults that keep the device from connecting."""
         self.delay_count = 0
         """Faults that keep its messages in the device."""
-        self.stalled_link: DeviceLink | None = None
+        self.stalled_link: Link | None = None
         """A connection that stands and is of no use."""
         self.duplicate: DuplicateClient | None = None
         """Another client with the name of the device."""
@@ -71,14 +70,14 @@ class DuplicateClient:
         self.device = device
         self.session = session
         self.broker = broker
-        self._link: DeviceLink | None = None
+        self._link: Link | None = None
         self._is_wanted = True
 
     def begin_connect(self) -> bool:
         """Return whether it still wants to connect, now that its turn in the connect queue has come."""
         return self._is_wanted
 
-    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
+    def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire; what is published to the device's own topics is lost here."""
         for event in events:
             if isinstance(event, Connected):

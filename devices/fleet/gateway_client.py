@@ -11,13 +11,12 @@ from devices.firmware.outbox import Reading
 from devices.fleet.carrier_client import CarriedClient, CarrierClient
 from devices.fleet.client_state import ClientTrigger
 from devices.fleet.device_client import ClientOwner, stem_and_ends
-from devices.fleet.device_link import DeviceLink
 from devices.scenario.devices import Device
 from devices.timeline.formats import dialect_format
 from devices.timeline.gateway_format import GatewayFormat
 from devices.timeline.wire_format import WireFormat
 from edgewire.dialects.encoder import GatewayRequest
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import Event, Message, Session
 
 _T = ClientTrigger
@@ -143,7 +142,7 @@ class GatewayClient(CarrierClient):
         """Let a device that has something waiting publish when there is room."""
         self._waiting[member] = None
 
-    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
+    def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire: answers go to the devices that have published."""
         super().on_events(link, events)
         if self._waiting:

@@ -12,11 +12,10 @@ from devices.firmware.parts import HostFirmware
 from devices.fleet.carrier_client import CarriedClient, CarrierClient
 from devices.fleet.client_state import ClientTrigger
 from devices.fleet.device_client import ClientOwner
-from devices.fleet.device_link import DeviceLink
 from devices.scenario.devices import Device
 from devices.timeline.host_format import HostFormat
 from devices.timeline.wire_format import WireFormat
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import Event, Session
 
 _T = ClientTrigger
@@ -165,7 +164,7 @@ class HostClient(CarrierClient):
         """Return how many readings that are taken now may leave at once: none while others wait."""
         return 0 if self.firmware.outbox else self._free_window(qos)
 
-    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
+    def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire: answers go to the parts that have published."""
         super().on_events(link, events)
         if self.firmware.outbox:

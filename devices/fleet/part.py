@@ -11,7 +11,6 @@ from devices.faults.schedule import FOREVER_MS
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.command_handler import CommandHandler, affected_clients
 from devices.fleet.device_client import DeviceClient
-from devices.fleet.device_link import DeviceLink
 from devices.fleet.device_tap import DeviceTap, TappedMessage
 from devices.fleet.fault_injector import FaultInjector
 from devices.fleet.fault_state import DuplicateClient
@@ -22,6 +21,7 @@ from devices.timeline.timeline import Timeline
 from edgewire.device_time import DeviceTime
 from edgewire.dialects.encoder import Publication
 from edgewire.dialects.payload_template import READING_MARK, join_readings
+from edgewire.link import Link
 from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message
 
@@ -85,7 +85,7 @@ class FleetPart:
         # Whether several messages of a connection are to be expected in the burst that is emitted, and the links on
         # which they are held back.
         self._is_burst = False
-        self._corked: list[DeviceLink] = []
+        self._corked: list[Link] = []
         self.emitted = 0
         self.boots: dict[int, int] = {}
         """Position -> first boot, of devices whose ids others had before."""

@@ -15,12 +15,11 @@ from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.client_state import ClientState, ClientTrigger
 from devices.fleet.command_inbox import CommandSubscription
 from devices.fleet.device_client import STATUS, ClientOwner, DeviceClient
-from devices.fleet.device_link import DeviceLink
 from devices.fleet.own_publications import OwnPublications
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import PublishOptions, WireFormat
 from edgewire.dialects.encoder import Publication
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import (
     FAILURE,
     Event,
@@ -420,7 +419,7 @@ class StandbyClient(DeviceClient):
         """Ask for a connection, unless one is there or asked for already, or cannot be had."""
         super().request_connect(max(delay_s, LOOK_S) if self.reconnects >= 0 and not self._slept else delay_s)
 
-    def on_events(self, link: DeviceLink, events: list[Event]) -> None:
+    def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire."""
         super().on_events(link, events)
         if self.absence is not None:
@@ -439,7 +438,7 @@ class StandbyClient(DeviceClient):
         elif self._is_misjudged and self.state is ClientState.ONLINE and self.is_online:
             self._say_again()
 
-    def _on_connected(self, link: DeviceLink, *, session_present: bool) -> None:
+    def _on_connected(self, link: Link, *, session_present: bool) -> None:
         if self.absence is not None:
             # It was under way as the real sensor showed itself.
             self.link = link
