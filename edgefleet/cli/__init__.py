@@ -14,7 +14,6 @@ import typer
 
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, lazy_group
 from edgefleet.terminal import echo
-from edgefleet.version import describe_version
 from edgewire.errors import EdgefleetError
 
 COMMANDS = (
@@ -52,6 +51,8 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
+        from edgefleet.version import describe_version
+
         typer.echo(f"edgefleet {describe_version()}")
         raise typer.Exit
 

@@ -49,6 +49,7 @@ def test_no_help_loads_what_only_the_command_needs(asked: dict[str, list[str]]) 
     assert {name for name in ours if not name.startswith("edgefleet.cli")} == {
         "edgefleet",
         "edgefleet.terminal",
+        "edgefleet.version",
         "edgewire",
         "edgewire.clock",
         "edgewire.errors",
@@ -62,6 +63,7 @@ def test_the_version_is_printed_without_any_command(asked: dict[str, list[str]])
         "edgefleet.cli",
         "edgefleet.cli.lazy_group",
         "edgefleet.terminal",
+        "edgefleet.version",
     ]
 
 
