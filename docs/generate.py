@@ -204,7 +204,17 @@ def _spoken(name: str) -> str:
     group = DeviceGroup.model_validate({"kind": kind, "dialect": name})
     form = make_wire_formats(Scenario(devices=[group]))
     (found,) = form.values()
-    device = Device("porch", kind, "home", group.qos, group.interval, 0, 0, 0xAABBCCDDEE, "porch", {})
+    device = Device(
+        device_id="porch",
+        kind=kind,
+        site="home",
+        qos=group.qos,
+        interval_ms=group.interval,
+        ordinal=0,
+        key=0xAABBCCDDEE,
+        client_id="porch",
+        fields={},
+    )
     rows = ["| topic | when | QoS | retained | sample |", "|---|---|---|---|---|"]
     births = found.status(device, _STATUS)
     rows += [_sample(one.topic, "birth", one.qos, one.payload, retain=one.retain) for one in births]

@@ -21,7 +21,22 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["scenario.md", "bridge.md", "environment.md", "control.md", "learn.md"])
+REFERENCES = [
+    "scenario.md",
+    "bridge.md",
+    "environment.md",
+    "dialects.md",
+    "platforms.md",
+    "control.md",
+    "learn.md",
+]
+
+
+def test_every_reference_is_compared() -> None:
+    assert sorted(generator().PAGES) == sorted(REFERENCES)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
 def test_references_are_up_to_date(name: str) -> None:
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generator().PAGES[name](), "run make docs"
 
