@@ -3,9 +3,9 @@
 Starts as many Mosquittos as a process may have open files for, a subscriber at each, and `edgefleet run` on as many
 processes. What follows waits until every device is connected. With `--outage` all brokers are away for so many seconds
 then (ended in order, so that what they have acknowledged is on their disks), and it goes on until all devices are back
-and have sent what waited. Prints a Markdown table within twelve minutes, and exits with 1 where what the run says of
-itself is not what the subscribers heard, not all devices connected or came back, or more a second than their policy
-lets.
+and have sent what waited. Prints a Markdown table, within twelve minutes by default, and exits with 1 where what the
+run says of itself is not what the subscribers heard, not all devices connected or came back, or more a second than
+their policy lets.
 """
 
 import argparse
@@ -50,8 +50,8 @@ DEVICE_BYTES, PROCESS_BYTES = 24 * 2**10, 110 * 2**20
 DURATION_S, STEADY_S, AFTER_S = 300, 45, 25
 """Once all are connected: without an outage, before one, and after the last device may be back."""
 CONNECT_LIMIT_S, RETURN_LIMIT_S = 240, 100
-"""So long is waited for all devices from the start of the processes, and for those that come back beyond the longest
-wait of their policy; a run goes on without those that have not."""
+"""So long is waited for all devices from the start of the processes where `--connect-limit` says nothing else, and for
+those that come back beyond the longest wait of their policy; a run goes on without those that have not."""
 END_S = 90
 """What a run may take to end and to write its record, once it is told to."""
 RUN_S = 3600
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         heard = dict(judge.devices)
     summary = _summary(options, report, record, heard) | _phases(options, states, began_s)
     if missing:
-        summary |= {"ok": False, "not connected": f"{missing:,} after {CONNECT_LIMIT_S} s"}
+        summary |= {"ok": False, "not connected": f"{missing:,} after {options.connect_limit:g} s"}
     if missing and options.outage:
         summary["brokers away"] = "never: what an outage shows takes a fleet that is connected"
     if outage is not None and back is not None:
@@ -132,6 +132,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--brokers", type=int)
     parser.add_argument("--connects", type=int, help="a second")
+    parser.add_argument(
+        "--connect-limit", type=float, default=CONNECT_LIMIT_S, metavar="SECONDS", help="wait so long for all of them"
+    )
+    parser.add_argument("--connect-first", metavar="DURATION", help="as of edgefleet run")
     parser.add_argument("--kind", help="one kind of device instead of all")
     parser.add_argument("--outage", type=int, default=0, metavar="SECONDS", help="all brokers are away for so long")
     parser.add_argument("--returns", type=int, help="with --outage: devices a second that come back at the most")
@@ -194,6 +198,8 @@ def _require_tracking(options: argparse.Namespace) -> None:
 def _run(scenario: Path, record: Path, options: argparse.Namespace) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "edgefleet", "run", str(scenario), "--record", str(record), "--json"]
     command += ["--duration", f"{RUN_S}s", "--workers", str(options.workers)]
+    if options.connect_first:
+        command += ["--connect-first", options.connect_first]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
@@ -224,7 +230,7 @@ class _Watch:
 
     def until_connected(self) -> int:
         """Wait until all devices are connected, or too long; return how many are not."""
-        return self._wait(CONNECT_LIMIT_S, lambda state: int(self._options.devices - state["connected"]))
+        return self._wait(self._options.connect_limit, lambda state: int(self._options.devices - state["connected"]))
 
     def until_back(self) -> None:
         """Wait until all devices are back and nothing waits any more, or longer than their policy lets them."""

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.metrics import FleetSnapshot
-from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.run_record import new_run_id
 from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
@@ -116,7 +115,7 @@ async def run_live(
 
 
 def _start_ms(job: ShardJob) -> int:
-    return SystemClock().now_ms() + startup_delay_ms(job.scenario, job.shard.count)
+    return SystemClock().now_ms() + job.lead_ms(job.shard.count)
 
 
 def record_folder(shard: Shard) -> Path:

@@ -151,6 +151,13 @@ def command(
             envvar="EDGEFLEET_WAIT", help="Wait so long for a broker that is not there yet, or is busy: 60s, 5m."
         ),
     ] = "0s",
+    connect_first: Annotated[
+        str,
+        typer.Option(
+            envvar="EDGEFLEET_CONNECT_FIRST",
+            help="Let devices connect for so long before they begin to measure; --duration counts from then.",
+        ),
+    ] = "0s",
     forget_after: Annotated[
         bool,
         typer.Option(
@@ -242,6 +249,7 @@ def command(
         from_ms=from_ms,
         power_on_ms=loaded.power_on_ms(from_ms),
         run_id=parse_run_id(run_id),
+        connect_first_ms=parse_duration("--connect-first", connect_first, least_ms=0),
     )
     steps = StepRunner(loaded.steps) if loaded.steps else None
     if steps is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from devices.faults.labels import Label
 from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.receiver_outputs import ReceiverOutputs
 from devices.fleet.run_record import (
     fleet_record,
@@ -67,10 +68,16 @@ class ShardJob:
     from_ms: int | None = None
     power_on_ms: int | None = None
     started_ms: int | None = None
+    connect_first_ms: int = 0
+    """How long devices connect before the first of them measures, beyond what building them may take."""
     core_share: float = 1.0
     """Which part of a core the process has: less than 1 where several have to share one."""
     barriers: tuple[int, ...] = ()
     """Of the fleet: when steps of the scenario change its devices."""
+
+    def lead_ms(self, shards: int, workers_per_core: float = 1.0) -> int:
+        """Return how far ahead of now it begins: as long as building devices may take, and connecting may alone."""
+        return startup_delay_ms(self.scenario, shards, workers_per_core) + self.connect_first_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

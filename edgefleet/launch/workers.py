@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 
 from devices.fleet.metrics import FleetSnapshot
-from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.steering import ApplyScenario, FleetAnswer, FleetRequest
 from devices.scenario.changes import DeviceShares, ScenarioChange, compare_scenarios
 from devices.scenario.scenario import Scenario
@@ -181,7 +180,7 @@ class Workers:
     def _start_jobs(self) -> None:
         # The start lies far enough ahead for the slowest: all of them build their devices at the same time.
         shards, per_core = self._job.shard.count * self._count, self._launcher.workers_per_core(self._count)
-        started_ms = self._clock.now_ms() + startup_delay_ms(self._job.scenario, shards, per_core)
+        started_ms = self._clock.now_ms() + self._job.lead_ms(shards, per_core)
         job = self._job = replace(
             self._job, started_ms=self._job.started_ms or started_ms, core_share=1 / max(1.0, per_core)
         )

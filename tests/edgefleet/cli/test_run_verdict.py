@@ -107,6 +107,23 @@ def test_a_condition_that_is_none_is_wrong_usage_and_begins_no_run(tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_devices_that_connect_first_measure_later_and_lose_nothing(
+    workers: str, tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess]
+) -> None:
+    broker = mosquitto_factory()
+    code, report, record = run(tmp_path, broker, "--connect-first", "3s", "--workers", workers)
+    assert (code, report["emitted"], report["acknowledged"], report["dropped"]) == (0, 20, 20, 0)
+    lines = (tmp_path / "run" / "status.jsonl").read_bytes().splitlines()
+    before = [
+        state for line in lines if (state := orjson.loads(line).get("state")) and state["at_ms"] < record.started_ms
+    ]
+    assert before[-1]["connected"] == 5
+    assert not any(state["emitted"] for state in before)
+
+
 def test_to_wait_for_a_broker_that_nobody_asks_is_wrong_usage(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(FLEET % (1, "mqtt://127.0.0.1:1"))

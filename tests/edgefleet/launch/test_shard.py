@@ -5,6 +5,7 @@ import gc
 import resource
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,15 @@ async def test_nothing_is_said_of_devices_before_their_first_readings_are_due() 
     await run_shard(job, asyncio.Event(), on_checkpoint=keep)
     assert said
     assert min(said) >= started_ms
+
+
+def test_a_run_begins_later_by_the_time_for_connecting_alone() -> None:
+    scenario = Scenario(devices=[{"kind": "bme280", "count": 5000}])
+    job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard())
+    later = replace(job, connect_first_ms=45_000)
+    for shards, per_core in ((1, 1.0), (4, 2.0)):
+        assert later.lead_ms(shards, per_core) - job.lead_ms(shards, per_core) == 45_000
+        assert job.lead_ms(shards, per_core) > 300
 
 
 @pytest.mark.parametrize("fails", [False, True])
