@@ -28,7 +28,11 @@ _MOST_VALUES = 5_000_000
 _MOST_LEVELS = 100
 """Of values in each other: whoever reads them goes down by recursion."""
 
-_TEXT, _BOOL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
+_TEXT, _BOOL, _TIME = (f"tag:yaml.org,2002:{name}" for name in ("str", "bool", "timestamp"))
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_SCALARS = {_TIME: "a date", _BOOL: "true or false", **dict.fromkeys(_NUMBERS, "a number")}
+"""What a text is read as that has such a tag, by its look or because it is written before it."""
+_CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _SIGNS = "write a text that begins with one of * & ! @ ` % | > [ { in quotes"
 
@@ -57,8 +61,6 @@ class YamlFile:
             raise ConfigError(f"{name}{_position(error)}: is not YAML: {_explanation(error, text)}") from None
         except RecursionError:
             raise ConfigError(f"{name}: is nested too deeply") from None
-        except ValueError as error:
-            raise ConfigError(f"{name}: is not YAML: it has a value that is none, such as a day 32: {error}") from None
 
     def _read(self, text: str) -> None:
         loader = _Loader(text)
@@ -85,7 +87,7 @@ class YamlFile:
         size = 1
         if isinstance(node, yaml.ScalarNode):
             self._check_number(node, path)
-            self._check_date(node, path)
+            self._check_scalar(node, path)
         elif isinstance(node, yaml.SequenceNode):
             for position, item in enumerate(node.value):
                 size += self._check(item, (*path, position), sizes)
@@ -97,6 +99,7 @@ class YamlFile:
                 if not isinstance(key, yaml.ScalarNode):
                     continue
                 self._check_number(key, path)
+                self._check_scalar(key, (*path, str(key.value)))
                 before = first.setdefault((key.tag, key.value), key)
                 if before is not key and key.value != "<<":
                     where = key_path((*path, key.value))
@@ -106,8 +109,7 @@ class YamlFile:
         return size
 
     def _check_number(self, node: yaml.ScalarNode, path: Location) -> None:
-        numbers = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-        if node.style or node.tag not in numbers or not _SURPRISING.fullmatch(node.value):
+        if node.style or node.tag not in _NUMBERS or not _SURPRISING.fullmatch(node.value):
             return
         reading = yaml.safe_load(node.value)
         hidden = is_secret_path(path)
@@ -117,15 +119,17 @@ class YamlFile:
         self.problems.append(Problem(f"{where}{written} is read as {said}: put it in quotes", _line(node)))
         node.tag = _TEXT
 
-    def _check_date(self, node: yaml.ScalarNode, path: Location) -> None:
-        if node.tag != "tag:yaml.org,2002:timestamp":
+    def _check_scalar(self, node: yaml.ScalarNode, path: Location) -> None:
+        """Note a text that is none of what its tag says: the library has an exception of any kind for it."""
+        if node.tag not in _SCALARS:
             return
         try:
-            yaml.SafeLoader("").construct_yaml_timestamp(node)
-        except (ValueError, AttributeError) as error:
+            _CONSTRUCTOR.yaml_constructors[node.tag](_CONSTRUCTOR, node)
+        except (ValueError, LookupError, AttributeError, OverflowError) as error:
             where = f"{key_path(path)}: " if path else ""
-            reason = f": {error}" if isinstance(error, ValueError) and not is_secret_path(path) else ""
-            said = f"{where}is read as a date, and is none{reason}; a text goes into quotes"
+            is_told = node.tag == _TIME and isinstance(error, ValueError) and not is_secret_path(path)
+            reason = f": {error}" if is_told else ""
+            said = f"{where}is read as {_SCALARS[node.tag]}, and is none{reason}; a text goes into quotes"
             self.problems.append(Problem(said, _line(node)))
             node.tag = _TEXT
 

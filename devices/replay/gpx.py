@@ -48,6 +48,9 @@ def read_points(path: Path) -> Iterator[TrackPoint]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except expat.ExpatError as error:
         raise ConfigError(f"{path}:{error.lineno}: is no XML: {expat.ErrorString(error.code)}") from None
+    except (LookupError, ValueError) as error:
+        # Python is asked for an encoding that the parser does not know, and may not know it either.
+        raise ConfigError(f"{path}: its encoding cannot be read: {error}; save the file as UTF-8") from None
 
 
 class _Reader:

@@ -207,9 +207,12 @@ class DeviceGroup(Config):
         except ConfigError as error:
             raise located_error(("identities",), str(error)) from None
         for key in ("ids", "client_ids", "id"):
-            if values.get(key) and tuple(values[key]) != getattr(table, key, ()):
+            written = values.get(key)
+            if written and not (isinstance(written, list | tuple) and (*written,) == getattr(table, key, ())):
                 raise located_error((key,), "is in the file of identities: leave it out")
         own = values.get("fields") or {}
+        if not isinstance(own, dict):
+            return values  # whose type is told by its own check
         found: dict[str, Any] = {"ids": table.ids, "fields": dict(table.fields) | own}
         if table.client_ids:
             found["client_ids"] = table.client_ids
@@ -268,13 +271,15 @@ class DeviceGroup(Config):
     @classmethod
     def _as_the_recording_has_it(cls, values: Any) -> Any:
         """Take interval and count of the file that is played back, where the group does not set them."""
-        if not isinstance(values, dict) or values.get("replay") is None or values.get("kind") not in KINDS:
+        if not isinstance(values, dict) or values.get("replay") is None:
             return values
-        replay = values["replay"]
+        replay, name = values["replay"], values.get("kind")
+        if not isinstance(name, str) or name not in KINDS:
+            return values
         try:
             config = replay if isinstance(replay, ReplayConfig) else ReplayConfig.model_validate(replay)
-            check_replay(config, KINDS[values["kind"]])
-            usual = dict(replay_defaults(config, KINDS[values["kind"]]))
+            check_replay(config, KINDS[name])
+            usual = dict(replay_defaults(config, KINDS[name]))
         except ValidationError as error:
             raise nested_error(error, ReplayConfig, "replay") from None
         except ConfigError as error:

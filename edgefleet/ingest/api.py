@@ -160,7 +160,7 @@ class Api:
             payload=payload,
         )
         rows = await self._store.read(query)
-        content = await asyncio.to_thread(_page, rows, query)
+        content = await asyncio.to_thread(page_body, rows, query)
         return Response(content, media_type="application/json")
 
     async def live(self) -> answers.Health:
@@ -215,7 +215,7 @@ def _account(batch: BodyMessages, results: Sequence[StoreResult], *, list_all: b
     }
 
 
-def _page(rows: Sequence[StoredMessage], query: StoreQuery) -> bytes:
+def page_body(rows: Sequence[StoredMessage], query: StoreQuery) -> bytes:
     """Return `answers.Page` as JSON; one that is not full is the last for now."""
     next_after = rows[-1].cursor if is_full(rows, query) else None
     return orjson.dumps({"messages": [_row(row) for row in rows], "next": next_after})

@@ -4,7 +4,7 @@ Partitions are assigned, not subscribed: no consumer group is left behind, and n
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -36,15 +36,35 @@ _NOTES: Mapping[int, str] = {
 }
 
 _Partition = tuple[str, int]
+_Value = str | bytes | None
+_Headers = Mapping[str, _Value] | Iterable[tuple[str, _Value]]
 
 
-class _Row(NamedTuple):
+class KafkaRow(NamedTuple):
+    """Holds what a record says."""
+
     device_id: str
     boot: int
     seq: int
     timestamp_ms: int
     arrived_ms: int
     fields: Mapping[str, Any]
+
+
+def read_record(value: bytes | None, headers: _Headers, arrived_ms: int) -> KafkaRow | None:
+    """Return a record's id, from the header `ce_id` or else the value, and its times; None where it has none."""
+    try:
+        fields = _fields(value)
+        text = _header(headers, "ce_id") or f"{fields['device_id']}:{fields['boot']}:{fields['seq']}"
+        return KafkaRow(*MessageId.parse(text), parse_ms(fields["timestamp"]), arrived_ms, fields)
+    except (ContractError, KeyError, TypeError, ValueError):
+        return None
+
+
+def to_arrivals(topic: str, rows: Sequence[KafkaRow], *, reads_content: bool) -> Arrivals:
+    """Return records of a topic, of which there is one at least, as columns."""
+    names, boots, seqs, timestamps, arrived, fields = zip(*rows, strict=True)
+    return Arrivals(topic, names, boots, seqs, timestamps, arrived, fields if reads_content else ())
 
 
 class KafkaSource:
@@ -155,7 +175,7 @@ class KafkaSource:
         heard = time.monotonic()
         while ahead:
             messages = self._consumer.consume(_FETCH, timeout=0.1)
-            rows: dict[str, list[_Row]] = {}
+            rows: dict[str, list[KafkaRow]] = {}
             for message in messages:
                 partition, offset = _place(message)
                 error = message.error()
@@ -171,26 +191,18 @@ class KafkaSource:
                 if self._next[partition] >= ahead.get(partition, 0):
                     ahead.pop(partition, None)
             for topic, of_topic in rows.items():
-                names, boots, seqs, timestamps, arrived, fields = zip(*of_topic, strict=True)
-                content = fields if self._reads_content else ()
-                yield Arrivals(topic, names, boots, seqs, timestamps, arrived, content)
+                yield to_arrivals(topic, of_topic, reads_content=self._reads_content)
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > _SILENCE_S:
                 raise self._unavailable(f"{len(ahead)} partitions yield nothing for {_SILENCE_S} s")
 
-    def _row(self, message: Message) -> _Row | None:
-        """Return a message's id, from the header `ce_id` or else the payload, and its times; None where it has none."""
+    def _row(self, message: Message) -> KafkaRow | None:
         time_type, arrived_ms = message.timestamp()
         self._time_types.add(time_type)
-        try:
-            fields = _fields(message.value())
-            text = _header(message, "ce_id") or f"{fields['device_id']}:{fields['boot']}:{fields['seq']}"
-            message_id = MessageId.parse(text)
-            return _Row(*message_id, parse_ms(fields["timestamp"]), arrived_ms, fields)
-        except (ContractError, KeyError, TypeError, ValueError):
-            self._unreadable += 1
-            return None
+        row = read_record(message.value(), message.headers() or (), arrived_ms)
+        self._unreadable += row is None
+        return row
 
     def _note_refusal(self, error: KafkaError) -> None:
         if error.code() == KafkaError._AUTHENTICATION:
@@ -211,8 +223,8 @@ def _place(message: Message) -> tuple[_Partition, int]:
     return (topic, partition), offset
 
 
-def _header(message: Message, name: str) -> str | None:
-    value = dict(message.headers() or ()).get(name)
+def _header(headers: _Headers, name: str) -> str | None:
+    value = dict(headers).get(name)
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 

@@ -8,6 +8,10 @@ import orjson
 HISTORICAL = "historical"
 """In `other` of a message that a device had kept before it was sent."""
 _OF_THE_MESSAGE = frozenset({"device_id", "timestamp", "boot", "seq", "source"})
+_MOST_LEVELS = 64
+"""Of values in each other: more than any format has, and what stands in a sink may have any number."""
+_WHOLE = 2.0**63
+"""A number of this size or more is not written as a whole one: JSON is to be read where those have 64 bits."""
 _FORM = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
@@ -78,10 +82,12 @@ def _is_flag(one: object, other: object) -> bool:
     return isinstance(one, bool) != isinstance(other, bool)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, levels: int = _MOST_LEVELS) -> Any:
     """Return a value as it stays whoever writes it as JSON: to many, 21.0 and 21 are one number."""
-    if type(value) is float and value.is_integer():
+    if type(value) is float and value.is_integer() and abs(value) < _WHOLE:
         return int(value)
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _plain(inner, levels - 1) for name, inner in value.items()} if levels else None
+    if isinstance(value, list):
+        return [_plain(inner, levels - 1) for inner in value] if levels else None
     return value

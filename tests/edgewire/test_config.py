@@ -95,6 +95,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     [
         ("name: a\nwhen: 2026-13-45\n", "f.yaml:2: when: is read as a date, and is none: month must be in 1..12"),
         ("a: !!timestamp soon\n", "f.yaml:1: a: is read as a date, and is none; a text goes into quotes"),
+        ("!!timestamp soon: 1\n", "f.yaml:1: soon: is read as a date, and is none; a text goes into quotes"),
+        ("a:\n- !!bool soon\n", "f.yaml:2: a[0]: is read as true or false, and is none; a text goes into quotes"),
+        ("a: !!int ''\n", "f.yaml:1: a: is read as a number, and is none; a text goes into quotes"),
         ("password: 2026-13-45\n", "f.yaml:1: password: is read as a date, and is none; a text goes into quotes"),
         ("inner:\n\twait: 1s\n", "f.yaml:2: is not YAML: the line begins with a tab: YAML is indented by spaces"),
         ("name: null\n", "f.yaml:1: name: is empty, but should be a text"),

@@ -6,10 +6,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fuzz.json_mutator import mutate_json
+
 ROOT = Path(__file__).parents[2]
 
 Run = Callable[[bytes], None]
 """Reads the bytes; whatever it raises is a finding."""
+
+Mutate = Callable[[bytes, int, int], bytes | None]
+"""Makes another input of one, of so many bytes at most, by a seed; None where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,8 @@ class Target:
     measured: tuple[str, ...]
     """Modules and packages whose branches count as ways to be found."""
     most_bytes: int = 4096
+    mutate: Mutate = mutate_json
+    """Changes an input so that it keeps its shape; what it can make nothing of is changed byte by byte."""
 
 
 def require_words(error: Exception, most: int = 1 << 20, *, about: str = "") -> None:

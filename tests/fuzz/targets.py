@@ -12,11 +12,15 @@ from typing import Any
 import yaml
 
 from tests.fuzz.answer_targets import ANSWER_TARGETS
+from tests.fuzz.csv_mutator import mutate_csv
 from tests.fuzz.examples import captured_entries, captured_payload, contract_messages
 from tests.fuzz.file_targets import FILE_TARGETS
 from tests.fuzz.message_targets import MESSAGE_TARGETS
 from tests.fuzz.request_targets import REQUEST_TARGETS
 from tests.fuzz.target import ROOT, Run, Target, file_writer, require_words
+from tests.fuzz.verify_targets import VERIFY_TARGETS
+from tests.fuzz.xml_mutator import mutate_xml
+from tests.fuzz.yaml_mutator import mutate_yaml
 
 # -- MQTT
 
@@ -441,18 +445,20 @@ TARGETS = {
         _yaml_seeds("scenarios/*.yaml", "docs/*.md", "README.md"),
         ("devices.scenario", "devices.faults", "devices.declared", "edgewire"),
         2048,
+        mutate_yaml,
     ),
     "bridge-configuration": Target(
         _configuration("bridge.config", "BridgeConfig"),
         _yaml_seeds("bridge.yaml", "docs/bridge.md", "docs/sinks.md", "docs/security.md", "docs/operating.md"),
         ("bridge", "edgewire"),
         2048,
+        mutate_yaml,
     ),
     "ingest-body": Target(_ingest, _ingest_seeds, ("edgefleet.ingest", "edgewire.messages")),
     "run-record": Target(_run_record, _run_record_seeds, ("edgewire.run_record",)),
-    "replay-csv": Target(_replay(".csv"), _csv_seeds, ("devices.replay",), 1024),
+    "replay-csv": Target(_replay(".csv"), _csv_seeds, ("devices.replay",), 1024, mutate_csv),
     "replay-jsonl": Target(_replay(".jsonl"), _jsonl_seeds, ("devices.replay",), 1024),
-    "replay-gpx": Target(_replay(".gpx"), _gpx_seeds, ("devices.replay",), 1024),
+    "replay-gpx": Target(_replay(".gpx"), _gpx_seeds, ("devices.replay",), 1024, mutate_xml),
     "dialects": Target(_dialects, _dialect_seeds, ("edgewire.dialects",), 2048),
     "native": Target(_native, _native_seeds, ("bridge.message", "edgewire.messages"), 1024),
     "sparkplug": Target(_sparkplug, _sparkplug_seeds, ("edgewire.dialects",), 512),
@@ -464,5 +470,6 @@ TARGETS = {
     **MESSAGE_TARGETS,
     **REQUEST_TARGETS,
     **FILE_TARGETS,
+    **VERIFY_TARGETS,
 }
 """Name -> what is fuzzed under it."""

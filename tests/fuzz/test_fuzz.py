@@ -24,6 +24,29 @@ FOUND = [
     pytest.param(
         "scenario", b"sites: [{name: a, latitude: 1, longitude: 1, timezone: Europe}]", id="time-zone-of-a-continent"
     ),
+    # What is written behind a tag of YAML, and none of it, was an exception of the library's in three kinds.
+    pytest.param("scenario", b"a: !!bool x", id="flag-that-is-none"),
+    pytest.param("scenario", b"a: !!float ''", id="number-that-is-empty"),
+    pytest.param("bridge-configuration", b"!!timestamp a: 1", id="key-that-is-no-date"),
+    # A kind that is a list was looked for among the kinds before its type was looked at.
+    pytest.param("scenario", b"devices: [{replay: a, kind: []}]", id="kind-that-is-a-list"),
+    # A whole number of more than 64 bits is no JSON to who wrote content anew, nor is what is nested without end.
+    pytest.param(
+        "kafka-records",
+        b'{"device_id":"g-1","boot":7,"seq":3,"timestamp":"2026-03-04","source":{},"v":1e22}',
+        id="content-with-a-large-number",
+    ),
+    pytest.param(
+        "kafka-records",
+        b'{"device_id":"g-1","boot":7,"seq":3,"timestamp":"2026-03-04","source":{},"v":'
+        + b"[" * 300
+        + b"]" * 300
+        + b"}",
+        id="content-that-is-nested",
+    ),
+    # An encoding that nobody knows, and one that is no text's, are no `ExpatError`.
+    pytest.param("replay-gpx", b'<?xml version="1.0" encoding="a"?><gpx/>', id="encoding-that-is-none"),
+    pytest.param("replay-gpx", b'<?xml version="1.0" encoding="idna"?><gpx/>', id="encoding-of-names"),
     # A name that is no UTF-8 in a descriptor, and two fields of one name in a record, were no `UnusableSchema`.
     pytest.param("registry-answer", b"CgG9IgMKAWE=", id="descriptor-with-a-name-that-is-no-text"),
     pytest.param(

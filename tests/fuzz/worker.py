@@ -5,12 +5,13 @@ Options are libFuzzer's. What is found ends the process: its input is in the fol
 
 import sys
 import warnings
+from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
 
 import atheris
 
-from tests.fuzz.json_mutator import mutate_json
+from tests.fuzz.target import Mutate
 from tests.fuzz.targets import TARGETS
 
 _FOUND = "-artifact_prefix="
@@ -32,14 +33,18 @@ def main() -> None:
             (found / f"raised-{sha1(data, usedforsecurity=False).hexdigest()}").write_bytes(data)
             raise
 
-    atheris.Setup([sys.argv[0], *options], case, custom_mutator=mutate)
+    atheris.Setup([sys.argv[0], *options], case, custom_mutator=_mutator(target.mutate))
     atheris.Fuzz()
 
 
-def mutate(data: bytes, most_bytes: int, seed: int) -> bytes:
-    """Change JSON into other JSON in one of two cases, and anything else as libFuzzer does."""
-    made = mutate_json(data, most_bytes, seed) if seed % 2 else None
-    return atheris.Mutate(data, most_bytes) if made is None else made
+def _mutator(shaped: Mutate) -> Callable[[bytes, int, int], bytes]:
+    """Return what keeps the shape of an input in one of two cases, and changes anything else as libFuzzer does."""
+
+    def mutate(data: bytes, most_bytes: int, seed: int) -> bytes:
+        made = shaped(data, most_bytes, seed) if seed % 2 else None
+        return atheris.Mutate(data, most_bytes) if made is None else made
+
+    return mutate
 
 
 if __name__ == "__main__":

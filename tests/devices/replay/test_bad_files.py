@@ -55,6 +55,12 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str]] = [
     ),
     ("t.gpx", GPX.format(POINT.replace('"48.1"', '"148"')), {}, "t.gpx:2: lat is '148'"),
     ("t.gpx", GPX.format(POINT)[:-20], {}, "t.gpx:3: is no XML"),
+    (
+        "t.gpx",
+        '<?xml version="1.0" encoding="utf-4"?><gpx/>',
+        {},
+        "t.gpx: its encoding cannot be read: unknown encoding",
+    ),
     ("t.gpx", GPX.format(""), {}, "has no row"),
     ("t.gpx", "<kml/>", {}, "is no GPX: its root is <kml>"),
     ("t.gpx", '<!DOCTYPE gpx [<!ENTITY a "aa">]>' + GPX.format(POINT), {}, "declares a document type"),

@@ -118,6 +118,8 @@ def test_any_id_goes_but_in_the_contract(tmp_path: Path) -> None:
     ("keys", "said"),
     [
         ({"ids": ["b"]}, "ids: is in the file of identities: leave it out"),
+        ({"client_ids": 5}, "client_ids: is in the file of identities: leave it out"),
+        ({"fields": ["a"]}, "fields: Input should be a valid dictionary"),
         (
             {"topic": "p/{lime}/{id}", "payload": {"t": "temperature_c"}},
             "nothing is called {lime}, did you mean 'line'?",

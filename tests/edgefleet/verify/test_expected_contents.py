@@ -13,7 +13,7 @@ from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.checker import run_verdict
 from edgefleet.verify.content_checker import ContentChecker
 from edgefleet.verify.expected_contents import expect_contents
-from edgefleet.verify.message_content import content_of
+from edgefleet.verify.message_content import content_keys, content_of, differing_fields
 from edgefleet.verify.message_index import MessageIndex
 from edgefleet.verify.verdict import RunVerdict
 from edgewire.clock import parse_ms
@@ -96,6 +96,13 @@ def test_a_number_is_the_same_whoever_writes_it() -> None:
     record, rows = ran(BARE)
     rows = [(*row[:2], row[2] | {"temperature_c": float(row[2]["temperature_c"])}) for row in rows]
     assert judge(record, rows).outcome == "PASS"
+
+
+def test_a_value_beyond_what_json_holds_is_one_all_the_same() -> None:
+    large, deep = content_of({"v": 1e22}), content_of({"v": orjson.loads("[" * 900 + "]" * 900)})
+    assert len({content_keys("a", 1, one).whole for one in (large, deep)}) == 2
+    assert content_keys("a", 1, large) == content_keys("a", 1, content_of({"v": 10**22 * 1.0}))
+    assert differing_fields(large, deep) == ["v"]
 
 
 def test_what_came_after_a_command_is_not_compared_and_what_came_before_is() -> None:
