@@ -157,6 +157,7 @@ SizeBytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=Si
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
+_VARIABLES_NAMED = 5
 MOST_BYTES = 64 << 20
 """Of a configuration file."""
 
@@ -204,7 +205,8 @@ def parse_config(text: str, model: type[Model], *, name: str, folder: Path | Non
             if variable := _variable_to_blame(fault.location, found, file):
                 found.problems.append(f"environment variable {variable}: {fault.text}")
             else:
-                problems.append(Problem(fault.text, file.line(fault.location)))
+                text = fault.text + _variables_within(fault.location, found)
+                problems.append(Problem(text, file.line(fault.location)))
     else:
         if not problems and not found.problems:
             return loaded
@@ -222,6 +224,15 @@ def _variable_to_blame(location: Location, found: Overlay, file: YamlFile) -> st
         in_file += 1
     made = location[: in_file + 1]
     return next((name for at, name in found.origins.items() if len(made) > in_file and at[: len(made)] == made), None)
+
+
+def _variables_within(location: Location, found: Overlay) -> str:
+    """Return which variables have set a part of a value: keys that contradict each other need not all be the file's."""
+    names = sorted({name for at, name in found.origins.items() if at[: len(location)] == location})
+    if not names:
+        return ""
+    more = f" and {len(names) - _VARIABLES_NAMED} more" if len(names) > _VARIABLES_NAMED else ""
+    return f"; the environment has a part in it: {', '.join(names[:_VARIABLES_NAMED])}{more}"
 
 
 def check_options(data: dict[str, Any], model: type[Model], options: Mapping[Location, str]) -> Model:

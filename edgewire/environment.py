@@ -116,7 +116,8 @@ def is_service_link(name: str, value: str) -> bool:
 def read_environment(prefix: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the variables with a prefix, of the `.env` file and of the environment, without what others put there.
 
-    One that is empty is not set. Raises `ConfigError` for a `.env` file that cannot be read.
+    One that is empty is not set. Raises `ConfigError` for a `.env` file that cannot be read, and for a variable that is
+    no text.
     """
     written, given = _both_places()
     return _known_to_us(written, prefix, OTHER_VARIABLES | _COMPOSE_VARIABLES), _known_to_us(
@@ -140,20 +141,35 @@ def _both_places() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _known_to_us(variables: Mapping[str, str], prefix: str, others: frozenset[str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name.startswith(prefix) and name not in others}
+    found = {name: value for name, value in variables.items() if name.startswith(prefix) and name not in others}
+    for name, value in found.items():
+        _require_text(name, value)
+    return found
+
+
+def _require_text(name: str, value: str) -> None:
+    """Refuse what is no UTF-8: Python has surrogates for it, which nothing can send, store or print."""
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="backslashreplace").decode()
+        raise ConfigError(f"environment variable {shown} is no text in UTF-8: write it as that") from None
 
 
 def read_variable(name: str) -> str | None:
     """Return the value of a variable of an option, None where it is not set or empty; see the module.
 
-    Raises `ConfigError` for a file of a value that cannot be read, and where both the value and its file are given.
+    Raises `ConfigError` for a file of a value that cannot be read, where both the value and its file are given, and for
+    a value that is no text.
     """
     for variables in reversed(_both_places()):
         if variables.get(name):
             if variables.get(f"{name}_FILE"):
                 raise ConfigError(f"environment variables {name} and {name}_FILE are both set: leave one out")
+            _require_text(name, variables[name])
             return variables[name]
         if place := variables.get(f"{name}_FILE"):
+            _require_text(f"{name}_FILE", place)
             try:
                 return read_secret(Path(place))
             except ValueError as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
 from pydantic_settings import SettingsConfigDict
 
 from edgewire import config
@@ -107,6 +108,38 @@ def test_what_yaml_makes_of_a_text_is_explained(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         config.parse_config(text, Outer, name="f.yaml")
     assert said in str(raised.value)
+
+
+def test_what_a_section_is_refused_for_may_be_a_variables_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ends(config.Config):
+        first: int = 0
+        last: int = 9
+
+        @model_validator(mode="after")
+        def _check(self) -> "Ends":
+            if self.first > self.last:
+                raise ValueError("the first is after the last")
+            return self
+
+    class File(config.ConfigFile):
+        model_config = {"env_prefix": "TESTFLEET_"}
+        ends: Ends = Ends()
+
+    monkeypatch.setenv("TESTFLEET_ENDS__FIRST", "7")
+    with pytest.raises(ConfigError) as raised:
+        config.parse_config("ends: {last: 5}", File, name="f.yaml")
+    said = "f.yaml:1: ends: the first is after the last; the environment has a part in it: TESTFLEET_ENDS__FIRST"
+    assert str(raised.value) == said
+
+
+@pytest.mark.parametrize(("name", "value"), [("TESTFLEET_NAME", "\udcff"), ("TESTFLEET_\udcff", "a")])
+def test_a_variable_that_is_no_text_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(
+        ConfigError, match=r"environment variable TESTFLEET_\S+ is no text in UTF-8: write it as that"
+    ) as told:
+        parse("count: 2")
+    str(told.value).encode()
 
 
 def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from tests.fuzz.answer_targets import ANSWER_TARGETS
 from tests.fuzz.csv_mutator import mutate_csv
+from tests.fuzz.environment_targets import ENVIRONMENT_TARGETS
 from tests.fuzz.examples import captured_entries, captured_payload, contract_messages
 from tests.fuzz.file_targets import FILE_TARGETS
 from tests.fuzz.message_targets import MESSAGE_TARGETS
@@ -471,5 +472,6 @@ TARGETS = {
     **REQUEST_TARGETS,
     **FILE_TARGETS,
     **VERIFY_TARGETS,
+    **ENVIRONMENT_TARGETS,
 }
 """Name -> what is fuzzed under it."""

@@ -44,6 +44,15 @@ FOUND = [
         + b"}",
         id="content-that-is-nested",
     ),
+    # Of a variable that is no UTF-8 Python makes surrogates, which were taken, and could neither be sent nor printed.
+    pytest.param("environment", b"EDGEFLEET_SEED=\xff", id="variable-that-is-no-text"),
+    pytest.param("environment", b"BRIDGE_\xff=1", id="name-of-a-variable-that-is-no-text"),
+    pytest.param("option-variables", b"verify\nEDGEFLEET_INGEST_TOKEN=\xff", id="option-that-is-no-text"),
+    pytest.param(
+        "option-variables", b"verify\nEDGEFLEET_INGEST_TOKEN_FILE=\xff", id="file-of-an-option-that-is-no-text"
+    ),
+    # The file alone was blamed for what a variable had put into a section of it.
+    pytest.param("environment", b"BRIDGE_HTTP__TOKEN_FILE=a", id="file-of-a-token-that-is-not-there"),
     # An encoding that nobody knows, and one that is no text's, are no `ExpatError`.
     pytest.param("replay-gpx", b'<?xml version="1.0" encoding="a"?><gpx/>', id="encoding-that-is-none"),
     pytest.param("replay-gpx", b'<?xml version="1.0" encoding="idna"?><gpx/>', id="encoding-of-names"),

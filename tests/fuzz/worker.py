@@ -3,6 +3,7 @@
 Options are libFuzzer's. What is found ends the process: its input is in the folder that `-artifact_prefix` names.
 """
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,8 @@ def main() -> None:
     name, options = sys.argv[1], sys.argv[2:]
     target = TARGETS[name]
     warnings.simplefilter("ignore")
+    # Libraries log what is wrong with an input; of thousands a second nobody reads that.
+    logging.disable(logging.WARNING)
     with atheris.instrument_imports(include=list(target.measured)):
         run = target.prepare()
     found = Path(next(one for one in options if one.startswith(_FOUND)).removeprefix(_FOUND))

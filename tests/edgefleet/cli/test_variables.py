@@ -134,6 +134,12 @@ def test_a_file_holds_the_value_of_an_option(monkeypatch: pytest.MonkeyPatch, tm
     assert "EDGEFLEET_RECORDS and EDGEFLEET_RECORDS_FILE are both set" in refusal("generate", "--kind", "bme280")
 
 
+@pytest.mark.parametrize("name", ["EDGEFLEET_TO", "EDGEFLEET_TO_FILE"])
+def test_a_variable_that_is_no_text_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "\udcff")
+    assert f"environment variable {name} is no text in UTF-8" in refusal("generate", "--kind", "bme280")
+
+
 def test_lists_and_flags_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEFLEET_KIND", "bme280 gps")
     monkeypatch.setenv("EDGEFLEET_COUNT", "2 1")
