@@ -112,7 +112,7 @@ async def test_all_readings_of_all_messages_are_in_the_store(chain: Chain) -> No
     found = await asyncio.to_thread(verdict, 30)
     assert (found.outcome, found.failures(), found.untold) == (Outcome.PASS, [], [])
     totals = record.totals
-    assert found.total_sent == totals["acknowledged"] > 300
+    assert found.total_sent == totals["acknowledged"] >= 250
     # What was under way as the broker went may be there twice, and nothing else.
     assert found.sinks["http"].total.altered == 0
     now = fleet.final
