@@ -30,6 +30,8 @@ class Target:
     most_bytes: int = 4096
     mutate: Mutate = mutate_json
     """Changes an input so that it keeps its shape; what it can make nothing of is changed byte by byte."""
+    unmeasured: tuple[str, ...] = ()
+    """Modules that are left out of those: Atheris keeps for good what comparisons of arrays come to."""
 
 
 def require_words(error: Exception, most: int = 1 << 20, *, about: str = "") -> None:
