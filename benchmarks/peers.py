@@ -169,7 +169,7 @@ SEND, EVENTS, MQTT, FIRMWARE, PACE, MODEL = STAGES = (
     "model and JSON, in a thread of its own",
 )
 _PLACES = {
-    "edgewire/link/protocol.py:flush": SEND,
+    "edgewire/link/protocol.py:_write": SEND,
     # A signal that arrives in recv() is seen where Python goes on.
     "edgewire/link/protocol.py:data_received": EVENTS,
     "edgewire/": MQTT,

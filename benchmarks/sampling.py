@@ -26,7 +26,12 @@ class Profile:
 
     def __init__(self, places: Mapping[str, str], packages: Mapping[str, str], other: str) -> None:
         """`places` are the beginnings of `FILE:FUNCTION`, the more special first; helpers that are in none count for
-        who called them. What is in no stage is `other`."""
+        who called them. What is in no stage is `other`.
+
+        Raises `ValueError` for a place that there is not, as its time would go to another stage without a word.
+        """
+        for place in places:
+            _require_place(place)
         self._places, self._packages, self._other = places, packages, other
         self.spent: defaultdict[str, float] = defaultdict(float)
         self._before_s = 0.0
@@ -73,6 +78,13 @@ class Profile:
             return self._packages.get(filename.rpartition(_TOP)[2].split("/")[0])
         place = f"{filename.removeprefix(_ROOT)}:{function}"
         return next((stage for start, stage in self._places.items() if place.startswith(start)), None)
+
+
+def _require_place(place: str) -> None:
+    file, _, function = place.partition(":")
+    path = Path(_ROOT, file)
+    if not path.exists() or (function and f"def {function}" not in path.read_text(encoding="utf-8")):
+        raise ValueError(f"there is no {place} whose time could be taken")
 
 
 def table(stages: Mapping[str, float], messages: int) -> list[str]:
