@@ -7,6 +7,7 @@ import importlib
 import os
 import platform
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,19 +42,30 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {model}, {memory_gib:.0f} GiB, {system}"
 
 
-def main(names: list[str]) -> None:
-    """Run the named parts; each is written down as it ends, so that one that fails costs no other its figures."""
+def main(names: list[str]) -> int:
+    """Run the named parts, and return 1 where one failed.
+
+    Each is written down as it ends, and one that fails costs no other its figures.
+    """
     lines = ["# Results", "", f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
     lines += ["Figures of one run on a shared machine: compare within a table, not between machines.", ""]
-    for name in names or PARTS:
+    failed = 0
+    for name in names:
         if name not in PARTS:
             sys.exit(f"benchmarks: there is no part '{name}'; there are {', '.join(PARTS)}")
+    for name in names or PARTS:
         print(f"-- {name}", file=sys.stderr)
-        lines += [*importlib.import_module(f"benchmarks.{name}").run(), ""]
+        try:
+            lines += [*importlib.import_module(f"benchmarks.{name}").run(), ""]
+        except (Exception, SystemExit) as error:
+            failed = 1
+            traceback.print_exc()
+            lines += [f"## {name} has failed", "", f"{type(error).__name__}: {error}", ""]
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text("\n".join(lines), encoding="utf-8")
     print("\n".join(lines))
+    return failed
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -4,6 +4,7 @@ Workers of one `edgefleet run`, actors of Ray, and shards as they run in the pod
 of its own, all on the same cores.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ RATES_A_WORKER, SECONDS = (10_000, 30_000), 15
 """A third of what a worker can send, and as much."""
 SHARDS, SHARDS_RATE, ROUNDS = 2, 3000, 5
 """Workers, actors or pods; messages a second of each; measured in turns."""
+# Ray takes 127.0.0.1 for the machine's address towards others, where its nodes do not listen.
+_ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 _RAY_NODES = Path(__file__).parents[1] / "tests" / "edgefleet" / "launch" / "ray_nodes.py"
 _HOW_TO_GET_RAY = "Ray is not installed: pip install 'edgefleet[ray]'"
 
@@ -98,7 +101,13 @@ def _commands(way: str, command: list[str], ray_address: str) -> list[list[str]]
 def _ray_cluster() -> Iterator[str]:
     """Run two nodes on loopback, and yield their address."""
     command = [sys.executable, str(_RAY_NODES)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as nodes:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | _ON_LOOPBACK,
+    ) as nodes:
         assert nodes.stdout is not None
         try:
             yield nodes.stdout.readline().decode().strip()
@@ -129,7 +138,12 @@ def _measured(folder: Path, commands: Sequence[list[str]], processes: int) -> _R
     """Run these at the same time, each with a record of its own."""
     records = [folder / f"run-{number}" for number in range(len(commands))]
     running = [
-        subprocess.Popen([*command, "--record", str(record)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            [*command, "--record", str(record)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | _ON_LOOPBACK,
+        )
         for command, record in zip(commands, records, strict=True)
     ]
     # They end with 1 where they could not keep up, which is what is asked of them.

@@ -247,6 +247,8 @@ def join_cluster(address: str | None, log_level: str, *, option: str = "--ray-ad
         raise ConfigError(
             "--ray needs the package ray, of the cluster's version: pip install 'edgefleet[ray]'"
         ) from None
+    util: Any = ray.util
+    _require_answer_to_ray(address, util.get_node_ip_address(), option)
     try:
         # Log lines of the workers would come between ours; their nodes keep them.
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
@@ -267,6 +269,21 @@ def _one_line(error: Exception, option: str) -> str:
             f"{option} HOST:PORT"
         )
     return " ".join(str(error).split())
+
+
+def _require_answer_to_ray(address: str, node_ip: str, option: str) -> None:
+    """Refuse a cluster that listens on 127.0.0.1 alone where Ray asks at the machine's own address, for minutes."""
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost", "[::1]"):
+        return
+    try:
+        socket.create_connection((node_ip, int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise ServiceUnavailable(
+            f"{option} {address}: Ray takes {host} for {node_ip}, and no cluster answers there: {error}; begin it with "
+            f"`ray start --head --node-ip-address {node_ip}`, or keep all of it on 127.0.0.1 with "
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 in the environment of the nodes and of this command"
+        ) from None
 
 
 def _require_answer(address: str, option: str) -> None:

@@ -1,6 +1,7 @@
 """What goes wrong with a Ray cluster, without one; test_ray.py runs on a real one."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -152,6 +153,21 @@ def test_without_ray_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_address_that_is_none(address: str) -> None:
     with pytest.raises(ConfigError, match="is no HOST:PORT"), join_cluster(address, "info"):
         pass
+
+
+def test_a_cluster_that_is_on_loopback_alone_is_not_asked_for_minutes_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray takes 127.0.0.1 for the address of the machine towards others."""
+    ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'edgefleet[ray]'")
+    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "127.0.0.77")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with (
+            pytest.raises(ServiceUnavailable, match=r"Ray takes 127\.0\.0\.1 for 127\.0\.0\.77, and no"),
+            join_cluster(address, "info"),
+        ):
+            pass
 
 
 def test_a_cluster_that_is_not_there_is_named_at_once() -> None:
