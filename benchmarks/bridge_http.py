@@ -223,6 +223,8 @@ def backlog(load: Load, subjects: Sequence[Subject], count: int) -> list[dict[st
 
 def killed(load: Load, subject: Subject, count: int, share: float) -> dict[str, Any]:
     """How many messages come twice where the bridge is killed when so much of a backlog has come."""
+    # One that is slow is still behind with what was sent for the others.
+    subject.wait_taken()
     before = subject.taken()
     subject.signal(signal.SIGSTOP)
     load.publish_backlog(count)
