@@ -38,6 +38,8 @@ _CONNECTIONS = 30
 _TICK_S = 0.001
 _WARM_S = 3.0
 _ARRIVED_S = 120.0
+_STILL_S = 20.0
+"""After so long without a message nothing more is to be expected of a bridge that was killed."""
 _PAYLOAD = (
     b'{"device_id":"d-%04d","timestamp":"2026-03-02T00:00:00.000Z","boot":1,"seq":%d,"number":%d,"sent_ms":%d,'
     b'"temperature_c":21.37,"humidity":46.2}'
@@ -164,6 +166,8 @@ class Subject:
         folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
         self._exits.enter_context(destination)
         self.taken = destination.taken
+        self.lost = 0
+        """Of all that was sent: what is not waited for any more."""
         self.process = bridge(folder, load.broker.url, destination.address)
 
     def __enter__(self) -> Self:
@@ -179,9 +183,20 @@ class Subject:
         os.kill(pid_of(self.process), number)
 
     def wait_taken(self, enough: int | None = None) -> None:
-        """Return when so many messages have come for the first time; without a number, all."""
-        count = self._load.sent if enough is None else enough
+        """Return when so many messages have come for the first time; without a number, all that are not lost."""
+        count = self._load.sent - self.lost if enough is None else enough
         wait_until(lambda: self.taken(reset=False)["messages"] >= count, _ARRIVED_S, f"{count:,} messages have come")
+
+    def find_lost(self) -> int:
+        """Return how many messages are lost, once all others have come: nothing came for `_STILL_S`."""
+        came, since = -1, time.monotonic()
+        while came < self._load.sent - self.lost and time.monotonic() - since < _STILL_S:
+            if (now := self.taken(reset=False)["messages"]) > came:
+                came, since = now, time.monotonic()
+            time.sleep(0.1)
+        lost: int = self._load.sent - self.lost - came
+        self.lost += lost
+        return lost
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds: of the event loop's thread, and of all others, most of them the spool's writer."""
@@ -233,10 +248,10 @@ def killed(load: Load, subject: Subject, count: int, share: float) -> dict[str, 
     subject.process.kill()
     delivered = subject.taken()["messages"] - before["messages"]
     subject.process.start()
-    subject.wait_taken()
+    lost = subject.find_lost()
     after = subject.taken()
-    new = {name: after[name] - before[name] for name in ("arrivals", "messages")}
-    return {"delivered": delivered, "lost": count - new["messages"], "twice": new["arrivals"] - new["messages"]}
+    twice = after["arrivals"] - before["arrivals"] - (after["messages"] - before["messages"])
+    return {"delivered": delivered, "lost": lost, "twice": twice}
 
 
 def _spent(before: dict[str, float], after: dict[str, float], count: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ PROCESS_DEVICES = 16_700
 """Devices of one process: a fifteenth of 250,000, benchmarks/RESULTS.md, large fleets."""
 BROKER_DEVICES = 16_700
 """Devices of one Mosquitto, ibid.; more were not tried."""
-DEVICE_BYTES = 5_162
+DEVICE_BYTES = 3_762
 """Of a device in the fleet's process, 90 % bme280, ibid."""
 PROCESS_BYTES = 90 * 2**20
 """Of a process without devices: docs/fleet.md."""
@@ -25,13 +25,13 @@ SESSION_BYTES = 3_541
 """Of a device in it, ibid."""
 SOCKET_BYTES = 3_712
 """Of a socket in the kernel at rest: TCP, sock_inode_cache, filp, dentry and epitem of /proc/slabinfo, Linux 6.18."""
-MESSAGE_US = 123.0
+MESSAGE_US = 71.0
 """Of CPU for a QoS 1 message where each wakes its process anew: of 15,000 devices, RESULTS.md, as the fleet grows."""
 BROKER_MESSAGE_US = 23.0
 """Of CPU of Mosquitto for a message in and out: `python -m benchmarks.broker_cost`."""
-CONNECT_US = 670.0
-"""Of CPU for a connect, broker and device together: two cores had 3,000 a second, of 250,000, RESULTS.md."""
-BRIDGE_PER_S = 13_000
+CONNECT_US = 590.0
+"""Of CPU for a connect, broker and device together: two cores had 250,000 in 74 s, RESULTS.md."""
+BRIDGE_PER_S = 16_000
 """Messages a second of a bridge to HTTP and Kafka, with broker, sinks and ingest on the same two cores: RESULTS.md."""
 BRIDGE_CORES = 2
 PORTS = 28_232
