@@ -36,6 +36,9 @@ def main() -> None:
             (found / f"raised-{sha1(data, usedforsecurity=False).hexdigest()}").write_bytes(data)
             raise
 
+    # What first inputs import and build takes a second on a busy machine, which is none of fuzzing.
+    for data in (b"", *target.seeds()):
+        case(data)
     atheris.Setup([sys.argv[0], *options], case, custom_mutator=_mutator(target.mutate))
     atheris.Fuzz()
 
