@@ -158,6 +158,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 
 
 _VARIABLES_NAMED = 5
+"""At the most in a sentence."""
 MOST_BYTES = 64 << 20
 """Of a configuration file."""
 

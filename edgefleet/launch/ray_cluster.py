@@ -274,7 +274,7 @@ def _one_line(error: Exception, option: str) -> str:
 def _require_answer_to_ray(address: str, node_ip: str, option: str) -> None:
     """Refuse a cluster that listens on 127.0.0.1 alone where Ray asks at the machine's own address, for minutes."""
     host, _, port = address.rpartition(":")
-    if host not in ("127.0.0.1", "localhost", "[::1]"):
+    if host not in ("127.0.0.1", "localhost", "::1"):
         return
     try:
         socket.create_connection((node_ip, int(port)), timeout=CONNECT_S).close()

@@ -78,7 +78,7 @@ async def run_with_outage(chain: Chain) -> tuple[RunRecord, Fleet]:
     await eventually(lambda: fleet.snapshot().emitted >= before + 150)
     await asyncio.to_thread(chain.broker.start)
     back = fleet.snapshot().acknowledged
-    await eventually(lambda: fleet.snapshot().acknowledged >= back + 150)
+    await eventually(lambda: fleet.snapshot().acknowledged >= back + 250)
     stop.set()
     return await running, fleet
 
@@ -112,7 +112,7 @@ async def test_all_readings_of_all_messages_are_in_the_store(chain: Chain) -> No
     found = await asyncio.to_thread(verdict, 30)
     assert (found.outcome, found.failures(), found.untold) == (Outcome.PASS, [], [])
     totals = record.totals
-    assert found.total_sent == totals["acknowledged"] >= 250
+    assert found.total_sent == totals["acknowledged"] > 300
     # What was under way as the broker went may be there twice, and nothing else.
     assert found.sinks["http"].total.altered == 0
     now = fleet.final
