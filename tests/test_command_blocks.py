@@ -187,24 +187,29 @@ class Terminal:
             process.communicate()
 
     def _start(self, command: str) -> None:
+        bridge_port, environment = self._admin_port(command), dict(self._environment)
+        if bridge_port == 0:
+            environment["BRIDGE_ADMIN__PORT"] = str(bridge_port := free_port())
+        controlled = re.search(r"--control \S*?(\d+)(?: |$)", command)
+        control_port = int(controlled[1]) if controlled else None
+        if command.startswith("edgefleet run") and control_port is None:
+            environment["EDGEFLEET_CONTROL"] = str(control_port := free_port())
         process = subprocess.Popen(
             f"exec {command}",
             shell=True,
             cwd=self.folder,
-            env=self._environment,
+            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
         self._background.append((command, process))
         port = None if "edgefleet broker" in command else re.search(r"--(?:port|metrics) (\d+)", command)
-        controlled = re.search(r"--control \S*?(\d+)(?: |$)", command)
         token_file = re.search(r"--control-token-file (\S+)", command)
         token = (self.folder / token_file[1]).read_text().strip() if token_file else None
-        bridge_port = self._admin_port(command)
 
         def is_ready() -> bool:
-            if controlled:
-                return can_be_controlled(int(controlled[1]), token)
+            if control_port:
+                return can_be_controlled(control_port, token)
             if bridge_port:
                 # What is published before its first subscription is kept for nobody.
                 return answers(f"http://127.0.0.1:{bridge_port}/readyz")
@@ -216,11 +221,11 @@ class Terminal:
             assert time.monotonic() < deadline, f"{command}: is not ready"
             time.sleep(0.05)
 
-    def _admin_port(self, command: str) -> int:
-        """Return where the bridge of a command tells whether it is ready; 0 of another command, or where nowhere."""
+    def _admin_port(self, command: str) -> int | None:
+        """Return where the bridge of a command tells whether it is ready; 0 where its file does not say, else None."""
         found = re.search(r"edgefleet bridge run (\S+\.yaml)", command)
         if found is None:
-            return 0
+            return None
         config = yaml.safe_load((self.folder / found[1]).read_text(encoding="utf-8"))
         return int((config.get("admin") or {}).get("port") or 0)
 
