@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
+FIRST_MS = -62_135_596_800_000
+LAST_MS = 253_402_300_799_999
+"""The years 1 to 9999, which is as far as ISO 8601 with four digits goes."""
+
 
 class Clock(Protocol):
     """Tells the time of the day, and a monotonic time for durations."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from edgewire.clock import iso_ms
+from edgewire.clock import FIRST_MS, LAST_MS, iso_ms
 from edgewire.config import describe_error
 from edgewire.device_time import DeviceTime
 from edgewire.errors import ConfigError
@@ -27,10 +27,22 @@ FORMAT = 2
 ACTIONS_TOLD = 5
 """As many are told one by one."""
 
-SeqRange = tuple[int, int]
+MOST_SHARDS = 1_000_000
+"""Of a run. What is missing is told shard by shard, and a number in a file may be any."""
+
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+"""Of messages, devices or connections; also a boot, or a seq. As far as numbers of JSON are exact."""
+
+Moment = Annotated[int, Field(ge=FIRST_MS, le=LAST_MS)]
+"""Milliseconds since 1970 UTC, of a time that can be written."""
+
+TimeScale = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""How much faster than the wall's the devices' time passes."""
+
+SeqRange = tuple[Count, Count]
 """First and last seq of a run of messages, both included."""
 
-ShardNumber = tuple[int, int]
+ShardNumber = tuple[Count, Count]
 """Index and count: every `count`-th device of the scenario, from device `index`."""
 
 
@@ -59,32 +71,32 @@ class DeviceRecord:
     device_id: str
     kind: str
     site: str
-    boot: int
-    first_seq: int | None = None
-    last_seq: int | None = None
-    acknowledged: int = 0
+    boot: Count
+    first_seq: Count | None = None
+    last_seq: Count | None = None
+    acknowledged: Count = 0
     """Messages that the broker acknowledged."""
-    sent_qos0: int = 0
+    sent_qos0: Count = 0
     """Messages that were written to the socket at QoS 0: nobody says whether they arrived."""
     refused: dict[str, list[SeqRange]] = field(default_factory=dict)
     """Reason -> messages that the broker refused, or said beforehand that it would."""
     dropped: list[SeqRange] = field(default_factory=list)
     """Emitted, then given up: by a full outbox, a fault or a reset."""
-    dropped_by_fault: int = 0
+    dropped_by_fault: Count = 0
     """Of those dropped: by a fault of the scenario or a reset."""
     unsent: list[SeqRange] = field(default_factory=list)
     """Still in the outbox when the run stopped, or sent and never acknowledged: it may have arrived."""
     unacknowledged: list[SeqRange] = field(default_factory=list)
     """Of those unsent: sent and never acknowledged."""
-    unacknowledged_by_fault: int = 0
+    unacknowledged_by_fault: Count = 0
     """Of those: before a reset."""
-    reconnects: int = 0
-    due_offset_ms: int = 0
+    reconnects: Count = 0
+    due_offset_ms: Annotated[int, Field(ge=FIRST_MS, le=LAST_MS)] = 0
     """So much later than the record's own times say were its messages due: its shard had begun so much later."""
-    changed_ms: int | None = None
+    changed_ms: Moment | None = None
     """The devices' time from which it said something else than the scenario has, because a command changed its schedule
     or its faults; None where none did."""
-    renames: list[tuple[int, str]] = field(default_factory=list)
+    renames: list[tuple[Count, str]] = field(default_factory=list)
     """The names that it was called by instead of its id, each from the message of this seq on."""
 
     @property
@@ -126,13 +138,13 @@ class StandbySpan:
 
     device_id: str
     kind: str
-    from_ms: int
+    from_ms: Moment
     """All readings of before then were emitted, and none since."""
-    to_ms: int | None = None
+    to_ms: Moment | None = None
     """When the emulator was back; None where it was not when the run, or its checkpoint, ended."""
-    boot: int | None = None
+    boot: Count | None = None
     """In which it came back."""
-    heard_ms: int | None = None
+    heard_ms: Moment | None = None
     """When the real sensor was heard of last."""
     why: str
     """How the real sensor had shown itself, or `BY_REQUEST`."""
@@ -161,7 +173,7 @@ class SideMessage:
     """
 
     device_id: str
-    at_ms: int
+    at_ms: Moment
     """By the devices' clock."""
     topic: str
     payload: str
@@ -176,7 +188,7 @@ class GatewayRecord:
 
     gateway_id: str
     site: str
-    reconnects: int = 0
+    reconnects: Count = 0
     devices: list[str] = field(default_factory=list)
     has_parts: bool = False
     """Whether it is no gateway but a device, and these are its parts."""
@@ -202,9 +214,9 @@ class UnaccountedPart:
 class IntervalChange:
     """Tells that devices measured at another interval from a moment on: the scenario had changed."""
 
-    at_ms: int
+    at_ms: Moment
     """By the devices' clock."""
-    interval_ms: int
+    interval_ms: Count
     device_ids: list[str]
 
 
@@ -212,17 +224,17 @@ class IntervalChange:
 class ReloadRecord:
     """Tells that the scenario changed as the run went on; the counts are of all shards."""
 
-    at_ms: int
+    at_ms: Moment
     """Wall time, ms since 1970 UTC."""
     scenario_sha256: str
     """Of the scenario as of then."""
-    devices: int
+    devices: Count
     """How many it has."""
-    added: int = 0
-    removed: int = 0
-    replaced: int = 0
+    added: Count = 0
+    removed: Count = 0
+    replaced: Count = 0
     """Left, and came anew with other settings."""
-    intervals: int = 0
+    intervals: Count = 0
     """Stayed, with another interval."""
 
 
@@ -230,26 +242,26 @@ class ReloadRecord:
 class TimeChange:
     """Tells that the devices' time passed at another scale as of a moment of it."""
 
-    at_ms: int
+    at_ms: Moment
     """The devices' time, ms since 1970 UTC."""
-    time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    time_scale: TimeScale
 
 
 @dataclass(slots=True, kw_only=True)
 class ActionRecord:
     """Tells what somebody did to the run as it went on, over its control interface."""
 
-    number: int
+    number: Count
     """From 1, in the order in which it was asked for, after those of the scenario's steps; a fault that it began has it
     in its name."""
-    at_ms: int
+    at_ms: Moment
     """Wall time, ms since 1970 UTC."""
-    device_at_ms: int | None = None
+    device_at_ms: Moment | None = None
     """The devices' time from which it held; None where devices have no part in it."""
     action: str
     """Such as `scale`; `arguments` are those of the interface."""
     arguments: dict[str, Any] = field(default_factory=dict)
-    devices: int = 0
+    devices: Count = 0
     """How many it has changed."""
     outcome: Literal["done", "partly", "failed"] = "done"
     """partly: some of what was asked for was not done, `said` tells which."""
@@ -257,7 +269,7 @@ class ActionRecord:
     """What came of it, in a sentence."""
     messages: dict[str, list[str]] = field(default_factory=dict)
     """Sink of the bridge -> ids of the dead letters that were replayed or dropped there, the first thousand."""
-    ended_ms: int | None = None
+    ended_ms: Moment | None = None
     """Wall time at which an outage that it began was over; None where it is not, or it began none."""
 
 
@@ -266,8 +278,8 @@ class PoweredPart:
     """Says when the devices of a part of the scenario were powered on: what they say follows from it."""
 
     shard: ShardNumber
-    power_on_ms: int
-    begun_ms: int
+    power_on_ms: Moment
+    begun_ms: Moment
     """When its run began; both by the devices' clock."""
     spoken: dict[str, Any] | None = None
     """The scenario that it is of, where that is not the record's: these devices came as the run went on."""
@@ -275,7 +287,7 @@ class PoweredPart:
     """Of that scenario."""
     device_ids: list[str] | None = None
     """Which devices of the scenario it has, where it is not all of the shard."""
-    boots: dict[str, int] = field(default_factory=dict)
+    boots: dict[str, Count] = field(default_factory=dict)
     """The first boots of devices that were there before, in another way."""
     intervals: list[IntervalChange] = field(default_factory=list)
 
@@ -294,7 +306,7 @@ class RunRecord:
     scenario: str
     scenario_sha256: str = ""
     """Of the scenario as it was run, without its broker: equal where the same devices say the same. Empty: unknown."""
-    scenario_devices: int | None = None
+    scenario_devices: Count | None = None
     """How many devices the whole scenario has, of which a shard has a part. None: unknown."""
     spoken: dict[str, Any] | None = None
     """The scenario itself, without what is of the host, where devices speak a dialect or a format of the user's own:
@@ -307,13 +319,13 @@ class RunRecord:
     seed: int
     broker: str
     """Without its password; several are parted by a comma."""
-    connected_to: dict[str, int] = field(default_factory=dict)
+    connected_to: dict[str, Count] = field(default_factory=dict)
     """Broker -> devices that were connected to it as the run ended."""
-    started_ms: int
-    stopped_ms: int
-    sim_started_ms: int
+    started_ms: Moment
+    stopped_ms: Moment
+    sim_started_ms: Moment
     """The devices' time when the run started."""
-    time_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    time_scale: TimeScale = 1.0
     """When the run started."""
     time_changes: list[TimeChange] = field(default_factory=list)
     """When it changed, in order; all that is placed in time goes by `device_time`."""
@@ -335,7 +347,7 @@ class RunRecord:
     """What happened and fails nothing, in the same form."""
     incidents: dict[str, Any] = field(default_factory=dict)
     """What the broker refused or ended, and what devices did not heed, by reason."""
-    faults: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, Count] = field(default_factory=dict)
     """Faults that show in the messages, by type; the label file beside the record has each."""
     failures: list[str] = field(default_factory=list)
     """What ended before its time, such as a worker; its devices are missing here."""
@@ -345,7 +357,7 @@ class RunRecord:
     """When real sensors were in the places of emulated devices."""
     side_messages: list[SideMessage] = field(default_factory=list)
     """What was said without ids by real sensors in the places of devices, and in answer to commands."""
-    side_messages_left_out: dict[str, int] = field(default_factory=dict)
+    side_messages_left_out: dict[str, Count] = field(default_factory=dict)
     """Device -> how many more of these there were than are kept here, or may have been while nobody listened."""
     reloads: list[ReloadRecord] = field(default_factory=list)
     """How the scenario changed as the run went on; what stands above is of its start."""
@@ -482,8 +494,8 @@ class RunRecord:
 
     def missing_shards(self) -> list[ShardNumber]:
         """Return the parts of the scenario that neither this record nor its unaccounted parts tell of."""
-        count = max((of for _, of in self.shards), default=1)
-        return [(index, count) for index in range(count) if (index, count) not in set(self.shards)]
+        count, known = max((of for _, of in self.shards), default=1), {*self.shards}
+        return [(index, count) for index in range(count) if (index, count) not in known]
 
     def devices_in(self, shard: ShardNumber) -> int | None:
         """Return how many of the scenario's devices are in this shard; None where the record does not say."""
@@ -541,9 +553,22 @@ class RunRecord:
 
     def check(self) -> None:
         """Raise `ValueError` where the record contradicts itself."""
-        for index, count in (*self.shards, *(part.shard for part in self.unaccounted)):
-            if not 0 <= index < count:
+        for index, count in (*self.shards, *(part.shard for part in (*self.unaccounted, *self.powered))):
+            if not index < count <= MOST_SHARDS:
                 raise ValueError(f"there is no shard {index}/{count}")
+        try:
+            _ = self.device_time
+        except ValueError as error:
+            raise ValueError(f"time_changes: {error}") from None
+        for position, part in enumerate(self.powered):
+            if part.begun_ms < self.sim_started_ms:
+                raise ValueError(f"powered[{position}].begun_ms is before sim_started_ms")
+        for position, span in enumerate(self.standby):
+            for boot, ranges in span.withheld.items():
+                if not boot.isdecimal() or any(first > last for first, last in ranges):
+                    raise ValueError(
+                        f"standby[{position}].withheld of {span.device_id}: {boot}: {ranges[:1]} is no range"
+                    )
         boots: set[tuple[str, int]] = set()
         for position, device in enumerate(self.devices):
             where = f"devices[{position}] ({device.device_id}, boot {device.boot})"

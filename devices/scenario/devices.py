@@ -16,7 +16,10 @@ from devices.sensors.registry import KINDS
 from devices.world.world import VehicleUse
 from edgewire.dialects.encoder import DeviceNames
 from edgewire.errors import ConfigError
+from edgewire.run_record import MOST_SHARDS
 
+_LONGEST_SHARD = 40
+"""Characters of `i/n`."""
 _NO_FIELDS: Mapping[str, str] = {}
 
 
@@ -110,8 +113,12 @@ class Shard:
     def parse(cls, text: str) -> "Shard":
         """Read `i/n`, such as `0/3`; raises `ConfigError`."""
         index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise ConfigError(f"shard '{text}': write i/n with i from 0 to n-1, such as 0/3")
+        is_pair = slash and index.isdecimal() and count.isdecimal() and len(text) < _LONGEST_SHARD
+        if not (is_pair and int(index) < int(count) <= MOST_SHARDS):
+            raise ConfigError(
+                f"shard '{text[:_LONGEST_SHARD]}': write i/n with i from 0 to n-1, such as 0/3, "
+                f"and n of {MOST_SHARDS:,} at most"
+            )
         return cls(int(index), int(count))
 
     def number(self, position: int) -> int:

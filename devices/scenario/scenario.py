@@ -103,7 +103,7 @@ class Scenario(ConfigFile):
     source_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses of this machine to dial from, one for 8,000 devices in turn, the others as ports run out: each is good
     for about 28,000 connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
-    time_scale: float = Field(default=1.0, gt=0, le=100_000)
+    time_scale: float = Field(default=1.0, ge=0.001, le=100_000)
     """How fast the devices' time passes: 60 is an hour in a minute."""
     timestamps: Literal["device", "real"] = "device"
     """With a `time_scale`: `device` stamps messages with the devices' own time, which passes that fast; `real` with

@@ -6,6 +6,7 @@ from edgewire.clock import iso_ms
 from edgewire.run_record import RunRecord
 
 IDS_SHOWN = 5
+SHARDS_SHOWN = 20
 
 
 def find_gaps(record: RunRecord) -> list[str]:
@@ -21,10 +22,13 @@ def find_gaps(record: RunRecord) -> list[str]:
         found.append(f"{part.name} (shard {index}/{count}, {_devices(part.device_ids)}): {part.reason}")
     told = {part.reason for part in record.unaccounted}
     found += [failure for failure in record.failures if failure not in told]
-    for index, count in record.missing_shards():
+    missing = record.missing_shards()
+    for index, count in missing[:SHARDS_SHOWN]:
         size = record.devices_in((index, count))
         its = "" if size is None else f" with its {_count(size)}"
         found.append(f"shard {index}/{count}{its} is not accounted for: give the folder of its record too")
+    if len(missing) > SHARDS_SHOWN:
+        found.append(f"{len(missing) - SHARDS_SHOWN:,} more shards of {missing[0][1]:,} are not accounted for either")
     if absent := _absent_devices(record):
         found.append(f"{_count(absent)} of the scenario: in no record")
     return found

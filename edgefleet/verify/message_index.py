@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Arrivals
+from edgewire.errors import ConfigError
 from edgewire.messages.base import ContractError, MessageId, to_device_id
 from edgewire.run_record import DeviceRecord, RunRecord, count_seqs
 
@@ -26,6 +27,9 @@ ALTERED = MISSING + 5
 """There with other values than were sent."""
 FASTEST, SLOWEST = MISSING + 6, 2**31 - 1
 
+MOST_MESSAGES = 10**11
+"""Of a run: a year of 3,000 a second. A ledger has four bytes for each."""
+
 DEVICE_CLOCK_FAULTS = {"clock_step", "clock_drift"}
 """With one of them a message may say that it was measured after it arrived."""
 
@@ -36,6 +40,8 @@ class MessageIndex:
     def __init__(self, record: RunRecord) -> None:
         self.record = record
         self.devices = sorted((one for one in record.devices if one.emitted), key=lambda device: device.kind)
+        if (count := sum(device.emitted for device in self.devices)) > MOST_MESSAGES:
+            raise ConfigError(f"the record tells of {count:,} messages; {MOST_MESSAGES:,} are compared at most")
         emitted = np.array([device.emitted for device in self.devices], np.int64)
         self.start = np.concatenate(([0], np.cumsum(emitted)))
         """Of each device, and the end of the last."""

@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from edgewire.clock import iso_ms
+from edgewire.clock import LAST_MS, iso_ms
 from edgewire.config import Config
 from edgewire.config_errors import text_matching
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value, unread
@@ -40,7 +40,6 @@ _TYPES = BIRTHS | DATA | DEATHS | _COMMANDS
 _GOOD = 192
 _BYTE_TYPES = (None, 0, 17, 18)
 """Bytes and File; other datatypes in bytes are arrays."""
-_LATEST_MS = 253_402_300_799_999
 
 
 _Level = Annotated[
@@ -217,7 +216,7 @@ def _read_metric(
         return
     value = metric_value(metric, metric.datatype, name)
     if metric.datatype == SparkplugType.DATETIME and type(value) is int:
-        if value > _LATEST_MS:
+        if value > LAST_MS:
             raise DialectError(f"metric {shown(name)} is a time after the year 9999: {value:,} ms")
         value = iso_ms(value)
     found = plain_value(value)

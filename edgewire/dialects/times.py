@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from edgewire.clock import LAST_MS
 from edgewire.dialects.base import Arrival, TimeSource
 
 _SET_MS = 1_451_606_400_000
@@ -13,8 +14,6 @@ _SET_YEAR = 2016
 _MILLISECONDS_FROM = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they are past the year 5138, as milliseconds past March 1973."""
 _MICROSECONDS_FROM = 100_000_000_000_000
-_LATEST_MS = 253_402_300_799_999
-"""The last moment of the year 9999, which is as far as ISO 8601 with four digits goes."""
 _LONGEST = 64
 _MINUTE = len("2026-03-01T12:00")
 _SECOND = len("2026-03-01T12:00:00")
@@ -50,7 +49,7 @@ def device_time(written: object, arrival: Arrival) -> DeviceTime:
 
 def device_instant(at_ms: int, written: object, arrival: Arrival) -> DeviceTime:
     """Return the time of a message that says how long after 1970 it was, in a unit that is known."""
-    if _SET_MS <= at_ms <= _LATEST_MS:
+    if _SET_MS <= at_ms <= LAST_MS:
         return at_ms, _DEVICE, ""
     return arrival.received_ms, _ARRIVAL, _checked(at_ms, _DEVICE, written)[2]
 
@@ -108,7 +107,7 @@ def _clock_change(moment: datetime, zone: ZoneInfo) -> str:
 
 
 def _checked(at_ms: int | None, source: TimeSource, written: object) -> DeviceTime:
-    if at_ms is None or not 0 <= at_ms <= _LATEST_MS:
+    if at_ms is None or not 0 <= at_ms <= LAST_MS:
         return _unplaced(f"time {written} is out of range")
     if at_ms < _SET_MS:
         return _unplaced(f"the device's clock is not set: it shows {written}")

@@ -11,6 +11,9 @@ from edgewire.errors import ConfigError
 from edgewire.run_record import FORMAT, DeviceRecord, RunRecord, TimeChange, UnaccountedPart
 from tests.run_records import STARTED_MS, run_record, small_record
 
+STANDBY = {"device_id": "g-1", "kind": "gps", "from_ms": 0, "why": "heard"}
+DEVICE = {"device_id": "g-1", "kind": "gps", "site": "s", "boot": 1}
+
 
 @pytest.fixture
 def record() -> RunRecord:
@@ -67,6 +70,20 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
         ({"time_scale": "1e999"}, "time_scale"),
         ({"connected_after_s": "1e999"}, "connected_after_s"),
         ({"started_ms": "noon"}, "started_ms"),
+        # What cannot be written as a date ended whatever had to.
+        ({"started_ms": 10**18}, "started_ms"),
+        ({"stopped_ms": -(10**17)}, "stopped_ms"),
+        ({"time_changes": [{"at_ms": 0, "time_scale": 2}]}, "time_changes: 0 is before 1700000000000"),
+        ({"time_changes": [{"at_ms": 1_700_000_000_001, "time_scale": 1e-300}]}, "time_scale"),
+        ({"standby": [STANDBY | {"withheld": {"7": [[3, 1]]}}]}, r"standby\[0\].withheld of g-1: 7"),
+        ({"standby": [STANDBY | {"withheld": {"a": [[1, 1]]}}]}, r"standby\[0\].withheld of g-1: a"),
+        # What devices said since then would be computed again.
+        (
+            {"powered": [{"shard": [0, 1], "power_on_ms": 0, "begun_ms": 1_699_999_999_999}]},
+            r"powered\[0\].begun_ms is before sim_started_ms",
+        ),
+        ({"devices": [DEVICE | {"acknowledged": -5}]}, r"devices\[0\]\.acknowledged"),
+        ({"devices": [DEVICE | {"first_seq": -5, "last_seq": -1}]}, r"devices\[0\]\.first_seq"),
         ({"devices": [{"device_id": "d"}]}, r"devices\[0\]\.kind' is missing"),
     ],
 )
@@ -208,11 +225,20 @@ def test_a_shard_knows_which_others_there_are(record: RunRecord) -> None:
     assert record.devices_in((0, 1)) is None, "an older record does not say"
 
 
-@pytest.mark.parametrize("shard", [[2, 2], [-1, 2], [0, 0]])
-def test_a_shard_that_cannot_be_is_refused(record: RunRecord, tmp_path: Path, shard: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("shard", "reason"),
+    [
+        ([2, 2], "there is no shard 2/2"),
+        ([-1, 2], r"shards\[0\]\[0\]"),
+        ([0, 0], "there is no shard 0/0"),
+        # Each that is missing is looked for.
+        ([0, 10**12], "there is no shard 0/1000000000000"),
+    ],
+)
+def test_a_shard_that_cannot_be_is_refused(record: RunRecord, tmp_path: Path, shard: list[int], reason: str) -> None:
     path = record.save(tmp_path)
     path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"shards": [shard]}))
-    with pytest.raises(ConfigError, match=f"there is no shard {shard[0]}/{shard[1]}"):
+    with pytest.raises(ConfigError, match=reason):
         RunRecord.load(tmp_path)
 
 

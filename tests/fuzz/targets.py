@@ -163,29 +163,6 @@ def _ingest_seeds() -> Iterator[bytes]:
                 yield from (bytes([at + 8 * number]) + one.encode() for at, one in enumerate(forms))
 
 
-def _run_record() -> Run:
-    import orjson
-
-    from edgewire.run_record import count_totals, parse_record
-
-    def run(data: bytes) -> None:
-        try:
-            record = parse_record(orjson.loads(data))
-        except ValueError:
-            return
-        assert count_totals(record.devices)
-
-    return run
-
-
-def _run_record_seeds() -> Iterator[bytes]:
-    from dataclasses import asdict
-
-    from tests.run_records import run_record, small_record
-
-    yield from (json.dumps(asdict(record)).encode() for record in (run_record(), small_record()))
-
-
 # -- recordings that are played back
 
 
@@ -456,7 +433,6 @@ TARGETS = {
         mutate_yaml,
     ),
     "ingest-body": Target(_ingest, _ingest_seeds, ("edgefleet.ingest", "edgewire.messages")),
-    "run-record": Target(_run_record, _run_record_seeds, ("edgewire.run_record",)),
     "replay-csv": Target(_replay(".csv"), _csv_seeds, ("devices.replay",), 1024, mutate_csv),
     "replay-jsonl": Target(_replay(".jsonl"), _jsonl_seeds, ("devices.replay",), 1024),
     "replay-gpx": Target(_replay(".gpx"), _gpx_seeds, ("devices.replay",), 1024, mutate_xml),

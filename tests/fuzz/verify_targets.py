@@ -1,4 +1,4 @@
-"""What `edgefleet verify` is given of stores: records of Kafka, and rows of PostgreSQL by way of the ingest."""
+"""What `edgefleet verify` is given: run records, and of stores records of Kafka and rows of PostgreSQL."""
 
 import json
 import tempfile
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.fuzz.target import Run, Target
+from tests.fuzz.target import Run, Target, require_words
 
 if TYPE_CHECKING:
     from edgefleet.verify.arrivals import Arrivals
@@ -182,9 +182,99 @@ def _stored_seeds() -> Iterator[bytes]:
     yield json.dumps([*rows[0][:7], '{"a":1e400}']).encode()
 
 
+def _run_record() -> Run:
+    from io import StringIO
+
+    import orjson
+    from rich.console import Console
+
+    from edgefleet.control.recorded_run import RecordedRun
+    from edgefleet.report.html.verify_page import verify_page
+    from edgefleet.verify import print_verdict, verify_run
+    from edgefleet.verify.junit import junit_xml
+    from edgewire.errors import ConfigError
+    from edgewire.run_record import FILE_NAME, RunRecord, parse_record
+
+    folder = Path(tempfile.mkdtemp(prefix="edgefleet-fuzz-"))
+    rows = folder / "rows.jsonl"
+    rows.write_text('{"id":"g-1:7:0"}\n{"id":"b-1:7:3","timestamp":"2023-11-14T22:13:23Z"}\n')
+
+    def run(data: bytes) -> None:
+        (folder / FILE_NAME).write_bytes(data)
+        try:
+            record = RunRecord.load(folder)
+        except ConfigError as error:
+            require_words(error, 5000, about=FILE_NAME)
+            return
+        assert parse_record(orjson.loads(record.save(folder).read_bytes())) == record
+        RecordedRun(folder)
+        ran_ms = (record.stopped_ms - record.started_ms) * max((1, *(one.time_scale for one in record.time_changes)))
+        if record.totals["emitted"] > _MOST_EMITTED or ran_ms * record.time_scale > _LONGEST_MS:
+            return
+        try:
+            verdict = verify_run(record, rows=rows)
+        except ConfigError as error:
+            require_words(error, 5000)
+            return
+        json.dumps(verdict.to_json(), allow_nan=False)
+        print_verdict(verdict, Console(file=StringIO()))
+        assert junit_xml(verdict, (record.stopped_ms - record.started_ms) / 1000)
+        assert verify_page(verdict, record, (), {"rows": "rows.jsonl"}, 5000)
+
+    return run
+
+
+def _run_record_seeds() -> Iterator[bytes]:
+    from dataclasses import asdict
+
+    from edgewire.run_record import (
+        ActionRecord,
+        GatewayRecord,
+        PoweredPart,
+        ReloadRecord,
+        SideMessage,
+        StandbySpan,
+        TimeChange,
+        UnaccountedPart,
+    )
+    from tests.run_records import SIM_STARTED_MS, STARTED_MS, run_record, small_record
+
+    yield from (json.dumps(asdict(record)).encode() for record in (run_record(), small_record()))
+    later, wall = SIM_STARTED_MS + 1000, STARTED_MS + 1000
+    record = small_record()
+    record.shards = [(0, 2)]
+    record.time_changes = [TimeChange(at_ms=later, time_scale=2.0)]
+    record.unaccounted = [UnaccountedPart(name="worker 1", shard=(1, 2), reason="it died", device_ids=["b-1"])]
+    record.standby = [StandbySpan(device_id="g-1", kind="gps", from_ms=later, why="heard", withheld={"8": [(0, 3)]})]
+    record.actions = [ActionRecord(number=1, at_ms=wall, device_at_ms=later, action="outage", ended_ms=wall)]
+    record.reloads = [ReloadRecord(at_ms=wall, scenario_sha256="a", devices=3, added=1)]
+    record.gateways = [GatewayRecord(gateway_id="gw", site="s", devices=["g-1"])]
+    record.devices[0].refused = {"not authorized (0x87)": [(0, 1)]}
+    record.devices[0].dropped = [(2, 2)]
+    record.devices[0].renames = [(4, "g-one")]
+    record.lag_ms = {"count": 3, "p50": 1.0, "p99": 2.0, "buckets": [(1.0, 2), (2.0, 1)]}
+    yield json.dumps(asdict(record)).encode()
+    record = run_record(small_record().devices[0])
+    record.spoken = {"devices": [{"kind": "gps", "ids": ["g-1"], "dialect": "owntracks"}], "seed": 1}
+    record.powered = [PoweredPart(shard=(0, 1), power_on_ms=SIM_STARTED_MS, begun_ms=SIM_STARTED_MS)]
+    record.side_messages = [SideMessage(device_id="g-1", at_ms=later, topic="a", payload="{}", is_answer=True)]
+    record.state = "running"
+    yield json.dumps(asdict(record)).encode()
+
+
+_MOST_EMITTED = 100_000
+_LONGEST_MS = 7_200_000
+"""What a verdict takes grows with what was sent, and with how long devices ran whose messages are computed again."""
+
 _COMPARES_ARRAYS = ("edgefleet.verify.checker",)
 
 VERIFY_TARGETS = {
+    "run-record": Target(
+        _run_record,
+        _run_record_seeds,
+        ("edgewire.run_record", "edgefleet.verify", "edgefleet.report.html", "edgefleet.control.recorded_run"),
+        unmeasured=_COMPARES_ARRAYS,
+    ),
     "kafka-records": Target(_kafka_records, _kafka_seeds, ("edgefleet.verify",), 2048, unmeasured=_COMPARES_ARRAYS),
     "stored-rows": Target(
         _stored_rows,

@@ -106,7 +106,7 @@ def test_no_shard(text: str) -> None:
         ("insecure: true\ndevices: [{kind: gps}]", "insecure: no broker is dialled with TLS"),
         ("seed: 1", "key 'devices' is missing"),
         (SMALLEST + "\nbroker: localhost", "broker: "),
-        (SMALLEST + "\ntime_scale: 0", "time_scale: Input should be greater than 0, got 0"),
+        (SMALLEST + "\ntime_scale: 0", "time_scale: Input should be greater than or equal to 0.001, got 0"),
         (SMALLEST + "\nkeep_alive: .inf", "keep_alive: a duration is 100 years at the most"),
         (SMALLEST + "\nstart: 1999-12-31", "start: boots are counted as of 2000-01-01"),
     ],
