@@ -1,7 +1,7 @@
-"""Messages to begin with: those that devices of each dialect were heard to say, and the examples of the contract."""
+"""What to begin with: messages that devices of each dialect were heard to say, examples of the contract, documents."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -31,3 +31,20 @@ def contract_messages() -> Iterator[tuple[str, bytes]]:
             for example in message.examples:
                 topic = f"edge/a/{contract.kind}/{example['device_id']}/{message.channel}"
                 yield topic, json.dumps(example, default=str).encode()
+
+
+def yaml_seeds(*places: str) -> Callable[[], Iterator[bytes]]:
+    """Files, and the blocks of pages that are YAML; each as it is, and as JSON, which is YAML too and stays it."""
+
+    def seeds() -> Iterator[bytes]:
+        for place in places:
+            for path in sorted(ROOT.glob(place)):
+                text = path.read_text()
+                blocks = [text]
+                if path.suffix != ".yaml":
+                    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+                for block in blocks:
+                    yield block.encode()
+                    yield json.dumps(yaml.safe_load(block), default=str).encode()
+
+    return seeds

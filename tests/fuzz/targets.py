@@ -9,16 +9,15 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import yaml
-
 from tests.fuzz.answer_targets import ANSWER_TARGETS
 from tests.fuzz.csv_mutator import mutate_csv
 from tests.fuzz.environment_targets import ENVIRONMENT_TARGETS
-from tests.fuzz.examples import captured_entries, captured_payload, contract_messages
+from tests.fuzz.examples import captured_entries, captured_payload, contract_messages, yaml_seeds
 from tests.fuzz.file_targets import FILE_TARGETS
+from tests.fuzz.made_targets import MADE_TARGETS
 from tests.fuzz.message_targets import MESSAGE_TARGETS
 from tests.fuzz.request_targets import REQUEST_TARGETS
-from tests.fuzz.target import ROOT, Run, Target, file_writer, require_words
+from tests.fuzz.target import Run, Target, file_writer, require_words
 from tests.fuzz.verify_targets import VERIFY_TARGETS
 from tests.fuzz.xml_mutator import mutate_xml
 from tests.fuzz.yaml_mutator import mutate_yaml
@@ -103,23 +102,6 @@ def _configuration(module: str, name: str) -> Callable[[], Run]:
         return run
 
     return prepare
-
-
-def _yaml_seeds(*places: str) -> Callable[[], Iterator[bytes]]:
-    """Files, and the blocks of pages that are YAML; each as it is, and as JSON, which is YAML too and stays it."""
-
-    def seeds() -> Iterator[bytes]:
-        for place in places:
-            for path in sorted(ROOT.glob(place)):
-                text = path.read_text()
-                blocks = [text]
-                if path.suffix != ".yaml":
-                    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
-                for block in blocks:
-                    yield block.encode()
-                    yield json.dumps(yaml.safe_load(block), default=str).encode()
-
-    return seeds
 
 
 # -- the HTTP ingest, run records
@@ -420,14 +402,14 @@ TARGETS = {
     "mqtt": Target(_mqtt, _mqtt_seeds, ("edgewire.mqtt",)),
     "scenario": Target(
         _configuration("devices.scenario.scenario", "Scenario"),
-        _yaml_seeds("scenarios/*.yaml", "docs/*.md", "README.md"),
+        yaml_seeds("scenarios/*.yaml", "docs/*.md", "README.md"),
         ("devices.scenario", "devices.faults", "devices.declared", "edgewire"),
         2048,
         mutate_yaml,
     ),
     "bridge-configuration": Target(
         _configuration("bridge.config", "BridgeConfig"),
-        _yaml_seeds("bridge.yaml", "docs/bridge.md", "docs/sinks.md", "docs/security.md", "docs/operating.md"),
+        yaml_seeds("bridge.yaml", "docs/bridge.md", "docs/sinks.md", "docs/security.md", "docs/operating.md"),
         ("bridge", "edgewire"),
         2048,
         mutate_yaml,
@@ -447,6 +429,7 @@ TARGETS = {
     **MESSAGE_TARGETS,
     **REQUEST_TARGETS,
     **FILE_TARGETS,
+    **MADE_TARGETS,
     **VERIFY_TARGETS,
     **ENVIRONMENT_TARGETS,
 }

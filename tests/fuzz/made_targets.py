@@ -1,0 +1,85 @@
+"""What devices of a scenario that is taken say: in their own format, as an export, and on the wire."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import yaml
+
+from tests.fuzz.examples import yaml_seeds
+from tests.fuzz.target import Run, Target, require_words
+from tests.fuzz.yaml_mutator import mutate_yaml
+
+if TYPE_CHECKING:
+    from devices.timeline.timeline import Batch, Timeline
+
+_MOST_DEVICES = 20
+_MOST_VEHICLES = 32
+_MESSAGES = 60
+_NOON_MS = 1_772_366_400_000
+"""2026-03-01T12:00:00Z."""
+
+
+def _made_scenario() -> Run:
+    from devices.scenario.scenario import Scenario
+    from devices.timeline.timeline import Timeline
+    from edgewire.config import parse_config
+    from edgewire.errors import ConfigError
+
+    def run(data: bytes) -> None:
+        try:
+            scenario = parse_config(data.decode(errors="replace"), Scenario, name="fuzzed.yaml")
+        except ConfigError:
+            return
+        # What is many takes long, and is no more of a way than a few are.
+        if sum(group.size for group in scenario.devices) > _MOST_DEVICES or scenario.vehicles > _MOST_VEHICLES:
+            return
+        begin_ms = _NOON_MS if scenario.start is None else scenario.start
+        for in_dialects in (False, True):
+            try:
+                line = Timeline(scenario, begin_ms, in_dialects=in_dialects)
+                step_ms = max(1, min(60_000, round(_MESSAGES / line.rate_per_s * 1000)))
+                made = [
+                    line.batch(at_ms, at_ms + step_ms, lost=in_dialects)
+                    for at_ms in (begin_ms, begin_ms + step_ms, begin_ms + 86_400_000)
+                ]
+            except ConfigError as error:
+                require_words(error)
+                return
+            for batch in made:
+                assert batch.due_ms == sorted(batch.due_ms)
+                assert all(batch.payload) or in_dialects, "an empty message"
+            if not in_dialects:
+                _require_contract(line, made)
+
+    return run
+
+
+def _require_contract(line: "Timeline", made: "Iterable[Batch]") -> None:
+    """What is said in the format of our own is what the contract of the kind allows."""
+    from edgewire.messages.contract import contract_of
+
+    for batch in made:
+        for position, payload in zip(batch.device, batch.payload, strict=True):
+            contract_of(line.device_group(position).kind).parse(payload)
+
+
+def _made_seeds() -> Iterator[bytes]:
+    """The scenarios that the documents show, each group with no more than a device or two."""
+    for document in yaml_seeds("scenarios/*.yaml", "docs/*.md", "README.md")():
+        found = yaml.safe_load(document)
+        if isinstance(found, dict) and isinstance(groups := found.get("devices"), list):
+            for group in groups:
+                if isinstance(group, dict) and isinstance(group.get("count"), int):
+                    group["count"] = min(group["count"], 2)
+            yield yaml.safe_dump(found, sort_keys=False).encode()
+
+
+MADE_TARGETS = {
+    "made-scenario": Target(
+        _made_scenario,
+        _made_seeds,
+        ("devices.scenario", "devices.declared", "devices.timeline", "edgewire.dialects"),
+        2048,
+        mutate_yaml,
+    )
+}
