@@ -553,7 +553,8 @@ class RunRecord:
 
     def check(self) -> None:
         """Raise `ValueError` where the record contradicts itself."""
-        for index, count in (*self.shards, *(part.shard for part in (*self.unaccounted, *self.powered))):
+        parts = *(part.shard for part in self.unaccounted), *(part.shard for part in self.powered)
+        for index, count in (*self.shards, *parts):
             if not index < count <= MOST_SHARDS:
                 raise ValueError(f"there is no shard {index}/{count}")
         try:
