@@ -281,7 +281,7 @@ def _misplaced(file: YamlFile, written: Any, anchored: Any, folder: Path, at: Lo
         pairs = ((key, one, anchored[key]) for key, one in written.items())
     elif isinstance(written, list):
         pairs = ((number, *both) for number, both in enumerate(zip(written, anchored, strict=True)))
-    elif isinstance(written, str) and written != anchored and not Path(anchored).exists() and Path(written).exists():
+    elif isinstance(written, str) and written != anchored and not _exists(anchored) and _exists(written):
         yield Problem(
             f"{key_path(at)}: '{written}' is looked for beside this file, as {anchored}, and is not there, but"
             f" in the working directory: move it there, or write {Path(written).absolute()}",
@@ -289,6 +289,14 @@ def _misplaced(file: YamlFile, written: Any, anchored: Any, folder: Path, at: Lo
         )
     for key, one, other in pairs:
         yield from _misplaced(file, one, other, folder, (*at, key))
+
+
+def _exists(path: str) -> bool:
+    """Return whether something is there; of a name that is too long, or a folder that is closed, nothing is known."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
 
 
 def check_section(data: dict[str, Any], model: type[Model], *, at: str) -> Model:

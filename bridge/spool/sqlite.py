@@ -156,10 +156,11 @@ def open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def read_notes(path: Path, prefix: str) -> dict[str, str]:
-    """Return what a spool keeps under names that begin so, by the rest of the name, also beside a bridge that runs."""
-    if not path.exists():
-        return {}
-    with closing(open_read_only(path)) as database, suppress(sqlite3.Error):
+    """Return what a spool keeps under names that begin so, by the rest of the name, also beside a bridge that runs.
+
+    A spool that is not there, or cannot be read, keeps nothing: whoever opens it to work with it says what is wrong.
+    """
+    with suppress(sqlite3.Error, OSError, SpoolError), closing(open_read_only(path)) as database:
         rows = database.execute(
             "SELECT name, value FROM notes WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
         ).fetchall()

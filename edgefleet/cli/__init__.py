@@ -6,6 +6,7 @@ imported by its function, so that no help waits for it.
 Exit codes: 0 done, 1 failed or something was lost, 2 wrong usage.
 """
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -67,6 +68,13 @@ def _root(
     """Take the options that stand before a command; each ends the program by itself."""
 
 
+_PATH_FAULTS = {
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EACCES: "choose a place that you may look into",
+}
+"""What ends even a look whether something is there -> what to do about it."""
+
+
 def main() -> None:
     """Entry point of the `edgefleet` script."""
     try:
@@ -83,6 +91,15 @@ def main() -> None:
     except MemoryError:
         typer.echo("edgefleet: there is no more memory: give it more, or less to do at once", err=True)
         sys.exit(1)
+    except OSError as error:
+        from edgewire.redact import hide_urls
+
+        advice = _PATH_FAULTS.get(error.errno or 0)
+        if advice is None or not isinstance(error.filename, str):
+            typer.echo(_traceback(), err=True)
+            sys.exit(1)
+        echo(f"edgefleet: {hide_urls(error.filename)}: {error.strerror}: {advice}", err=True)
+        sys.exit(2)
     except Exception:
         typer.echo(_traceback(), err=True)
         sys.exit(1)

@@ -335,6 +335,8 @@ def check_constant(node: Any, where: str) -> None:
     """Raise `ValueError` for what stands in a payload as it is and is none of JSON."""
     if isinstance(node, dict | list):
         for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+            if isinstance(node, dict) and not isinstance(key, str):
+                raise ValueError(f"{where}: the key {key!r} of a constant is no text: put it in quotes")
             check_constant(inner, f"{where}.{key}")
     elif isinstance(node, float) and not math.isfinite(node):
         raise ValueError(f"{where}: {node} is no number of JSON: write null, or a text in quotes")

@@ -1,11 +1,11 @@
-"""What devices of a scenario that is taken say: in their own format, as an export, and on the wire."""
+"""What is made of a configuration that is taken: what devices of a scenario say, and where a bridge sends it."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import yaml
 
-from tests.fuzz.examples import yaml_seeds
+from tests.fuzz.examples import captured_entries, captured_payload, contract_messages, yaml_seeds
 from tests.fuzz.target import Run, Target, require_words
 from tests.fuzz.yaml_mutator import mutate_yaml
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MOST_DEVICES = 20
 _MOST_VEHICLES = 32
 _MESSAGES = 60
+_MOST_OF_A_DIALECT = 3
 _NOON_MS = 1_772_366_400_000
 """2026-03-01T12:00:00Z."""
 
@@ -74,6 +75,46 @@ def _made_seeds() -> Iterator[bytes]:
             yield yaml.safe_dump(found, sort_keys=False).encode()
 
 
+def _made_bridge() -> Run:
+    import tempfile
+    from pathlib import Path
+
+    import orjson
+
+    from bridge.check import preview_route
+    from bridge.config import BridgeConfig
+    from edgewire.config import parse_config
+    from edgewire.errors import ConfigError
+
+    folder = Path(tempfile.mkdtemp(prefix="edgefleet-fuzz-"))
+    messages = [*contract_messages()]
+    by_dialect: dict[str, list[tuple[str, bytes]]] = {}
+    for dialect, entry in captured_entries():
+        heard = by_dialect.setdefault(dialect, [])
+        if len(heard) < _MOST_OF_A_DIALECT:
+            heard.append((entry["topic"], captured_payload(entry)))
+
+    def run(data: bytes) -> None:
+        text = data.decode(errors="replace")
+        try:
+            config = parse_config(text, BridgeConfig, name="fuzzed.yaml", folder=folder)
+        except ConfigError:
+            return
+        heard = [message for dialect in by_dialect if dialect in text for message in by_dialect[dialect]]
+        for topic, payload in (*messages, *heard, ("a", b""), ("$SYS/a", b"\xff")):
+            try:
+                found = preview_route(config, topic, payload)
+            except ConfigError as error:
+                require_words(error, 5000)
+                continue
+            for one in found.get("readings", [found]):
+                for fate in one["sinks"].values():
+                    assert fate["fate"] == "sent" or fate["reason"]
+            orjson.dumps(found)
+
+    return run
+
+
 MADE_TARGETS = {
     "made-scenario": Target(
         _made_scenario,
@@ -81,5 +122,12 @@ MADE_TARGETS = {
         ("devices.scenario", "devices.declared", "devices.timeline", "edgewire.dialects"),
         2048,
         mutate_yaml,
-    )
+    ),
+    "made-bridge": Target(
+        _made_bridge,
+        yaml_seeds("bridge.yaml", "docs/*.md"),
+        ("bridge", "edgewire"),
+        2048,
+        mutate_yaml,
+    ),
 }

@@ -1,7 +1,9 @@
 """What fuzzing has found stays mended, and a second of it for each target finds nothing more."""
 
+import json
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,14 @@ from edgewire.config import parse_config
 from edgewire.errors import ConfigError
 from tests.fuzz.campaign import fuzz
 from tests.fuzz.targets import TARGETS
+from tests.run_records import small_record
 from tests.services.fixtures import require_package
+
+
+def small_json(**changes: object) -> bytes:
+    """Return a small run record with other values."""
+    return json.dumps(asdict(small_record()) | changes).encode()
+
 
 FOUND = [
     # A key of the file in other letters was taken for the one that is meant, and nothing below it could be named.
@@ -28,6 +37,26 @@ FOUND = [
     pytest.param("scenario", b"a: !!bool x", id="flag-that-is-none"),
     pytest.param("scenario", b"a: !!float ''", id="number-that-is-empty"),
     pytest.param("bridge-configuration", b"!!timestamp a: 1", id="key-that-is-no-date"),
+    # What a spool has noted was read before anybody had looked whether it can be one, and a name that is too long was
+    # looked for in two places.
+    pytest.param("made-bridge", b"spool: {path: ''}\nhttp: {url: 'http://a'}", id="spool-that-is-a-folder"),
+    pytest.param("made-bridge", b"spool: {path: " + b"a" * 300 + b"}\nhttp: {url: 'http://a'}", id="long-spool"),
+    pytest.param("bridge-configuration", b"spool: {path: " + b"a" * 300 + b"}\nhttp: {url: a}", id="long-name"),
+    # A key of a constant that is no text is none of JSON.
+    pytest.param(
+        "scenario",
+        b"devices: [{kind: bme280, topic: 'a/{id}', payload: {t: {const: {4: a}}}}]",
+        id="constant-with-a-number-for-a-key",
+    ),
+    # A record said of itself what cannot be written, or took as long to read as its numbers are large.
+    pytest.param("run-record", small_json(started_ms=10**18), id="year-that-there-is-not"),
+    pytest.param("run-record", small_json(shards=[[0, 10**12]]), id="shards-without-end"),
+    pytest.param("run-record", small_json(time_changes=[{"at_ms": 0, "time_scale": 2}]), id="scale-before-the-run"),
+    pytest.param(
+        "run-record",
+        small_json(spoken={"devices": []}, powered=[{"shard": [0, 0], "power_on_ms": 0, "begun_ms": 10**13}]),
+        id="shard-of-none",
+    ),
     # A kind that is a list was looked for among the kinds before its type was looked at.
     pytest.param("scenario", b"devices: [{replay: a, kind: []}]", id="kind-that-is-a-list"),
     # A whole number of more than 64 bits is no JSON to who wrote content anew, nor is what is nested without end.

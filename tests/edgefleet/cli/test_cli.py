@@ -1,6 +1,8 @@
 """The command line as a person meets it: what is printed, and the exit code."""
 
+import errno
 import io
+import os
 import re
 import signal
 import subprocess
@@ -14,7 +16,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from typer.testing import CliRunner
 
-from edgefleet.cli import app
+from edgefleet.cli import app, main
 from edgefleet.cli.signals import SAME_SIGNAL_S
 from edgefleet.control.client import ControlClient
 from edgefleet.embedded import MosquittoProcess, free_port
@@ -83,6 +85,49 @@ def test_wrong_usage_has_exit_code_2(arguments: tuple[str, ...]) -> None:
     done = edgefleet(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+LONG = "a" * 300
+"""More than any file system takes for a name: one cannot even ask whether it is there."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", LONG),
+        ("generate", "mixed", "--out", f"{LONG}.jsonl"),
+        ("generate", LONG, "--out", "x.jsonl"),
+        ("verify", f"{LONG}/run.json", "--rows", "x"),
+        ("plot", LONG, "--out", "x.png"),
+        ("web", LONG),
+        ("provision", LONG),
+        ("doctor", f"{LONG}.yaml"),
+        ("bridge", "run", LONG),
+        ("init", LONG),
+    ],
+)
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EACCES])
+def test_a_place_that_cannot_be_looked_at_is_one_sentence(
+    arguments: tuple[str, ...],
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(path: Path, **_: bool) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["edgefleet", *arguments])
+    if number == errno.EACCES:  # which root never meets
+        monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("edgefleet: ")
+    assert said.count("\n") == 1
+    assert os.strerror(number) in said
 
 
 @pytest.mark.parametrize(
