@@ -57,11 +57,15 @@ def _made_scenario() -> Run:
 
 def _require_contract(line: "Timeline", made: "Iterable[Batch]") -> None:
     """What is said in the format of our own is what the contract of the kind allows."""
+    from edgewire.messages.base import to_device_id
     from edgewire.messages.contract import contract_of
 
     for batch in made:
         for position, payload in zip(batch.device, batch.payload, strict=True):
-            contract_of(line.device_group(position).kind).parse(payload)
+            name = line.devices[position].device_id
+            # Who speaks a dialect may have any name, which an export leaves as it is.
+            if to_device_id(name) == name:
+                contract_of(line.device_group(position).kind).parse(payload)
 
 
 def _made_seeds() -> Iterator[bytes]:
