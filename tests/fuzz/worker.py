@@ -4,6 +4,7 @@ Options are libFuzzer's. What is found ends the process: its input is in the fol
 """
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -32,7 +33,8 @@ def main() -> None:
         try:
             run(data)
         except Exception:
-            # libFuzzer would keep it too, but not where its own clock strikes while it writes.
+            # libFuzzer would keep it too, but not where its own clock strikes while it writes or tells what it has done.
+            signal.setitimer(signal.ITIMER_REAL, 0)
             (found / f"raised-{sha1(data, usedforsecurity=False).hexdigest()}").write_bytes(data)
             raise
 
