@@ -33,7 +33,7 @@ def main() -> None:
         try:
             run(data)
         except Exception:
-            # libFuzzer would keep it too, but not where its own clock strikes while it writes or tells what it has done.
+            # libFuzzer would keep it too, but not where its own clock strikes as it writes, or tells what it has done.
             signal.setitimer(signal.ITIMER_REAL, 0)
             (found / f"raised-{sha1(data, usedforsecurity=False).hexdigest()}").write_bytes(data)
             raise
