@@ -63,6 +63,7 @@ class PartedExport:
     def timeline(self) -> Timeline:
         """Return the messages it is of."""
         made = Timeline(self.scenario, self.start_ms, self.shard)
+        made.use_contract_ids()
         made.shows_delays, made.annotations = self.delays, self.annotations
         return made
 

@@ -16,6 +16,7 @@ from devices.world.timestamps import timestamps
 from devices.world.world import World
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.errors import ConfigError
+from edgewire.messages.base import to_device_id
 
 MOST_SETS = 16
 _MINUTE_MS = 60_000
@@ -47,7 +48,9 @@ class Split:
             names = [device.device_id for device in devices if device.kind == kind]
             names.sort(key=lambda name: hashlib.blake2b(f"{seed}/split/{name}".encode()).digest())
             bounds = np.rint(ends * len(names)).astype(int)
-            chosen |= {name: int(np.searchsorted(bounds, place, "right")) for place, name in enumerate(names)}
+            # As they are called in an export.
+            ids = map(to_device_id, names)
+            chosen |= {name: int(np.searchsorted(bounds, place, "right")) for place, name in enumerate(ids)}
         return cls(tuple(sets), tuple(sets.values()), chosen)
 
     @classmethod

@@ -44,6 +44,7 @@ from devices.world.timestamps import timestamps
 from devices.world.world import World
 from edgewire.dialects.encoder import Publication
 from edgewire.messages import Channel
+from edgewire.messages.base import to_device_id
 
 _LABELLED_ROWS = 200_000
 """Readings that are compared at once to find the labels."""
@@ -89,7 +90,7 @@ class Timeline:
             mine, self.connection_numbers = [mine[at] for at in kept], [self.connection_numbers[at] for at in kept]
         self.devices = tuple(device for device, _ in mine)
         self._entry_of = [group for _, group in mine]
-        self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))
+        self._order = _order_of(self.devices)
         rare_days = list(_rare_days(self.world, mine))
         self._faults = None
         if scenario.faults or rare_days:
@@ -130,6 +131,18 @@ class Timeline:
         """What is added to the messages of an export."""
         self.paced: PacedTime | None = None
         """The times that messages show where they go out at a pace of their own; windows are then asked for in turn."""
+
+    def use_contract_ids(self) -> None:
+        """Give devices whose names are no ids of the message contract those that a bridge makes of them.
+
+        An export is in the contract, whatever its devices speak live.
+        """
+        ids = [to_device_id(device.device_id) for device in self.devices]
+        self.devices = tuple(
+            device if name == device.device_id else replace(device, device_id=name)
+            for name, device in zip(ids, self.devices, strict=True)
+        )
+        self._order = _order_of(self.devices)
 
     def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
         """Return the messages that are sent, due in [from_ms, to_ms), as columns, one table a group and channel.
@@ -462,6 +475,11 @@ def _fault_plan(
 ) -> FaultPlan:
     check_devices(scenario.faults, *kinds_by_id(device for device, _ in everyone))
     return _plan_of(scenario.faults, scenario.seed, mine, bursts.assigned_to(mine), rare_days)
+
+
+def _order_of(devices: Sequence[Device]) -> Ints:
+    """Return the place of each device in the order of their ids."""
+    return np.argsort(np.argsort([device.device_id for device in devices], kind="stable"))
 
 
 def _rare_days(world: World, mine: Sequence[tuple[Device, DeviceGroup]]) -> Iterator[AssignedFault]:

@@ -26,6 +26,8 @@ from edgefleet.cli import app
 from edgefleet.embedded import kafka_mock
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, EdgefleetError
+from edgewire.messages.base import to_device_id
+from edgewire.messages.contract import contract_of
 from tests.processes import not_outliving
 
 pytestmark = pytest.mark.slow
@@ -574,3 +576,33 @@ def test_labels_and_clean_values_tell_the_truth(scenario: Path, tmp_path: Path) 
     cut = tmp_path / "cut.jsonl"
     assert invoke(scenario, *SPAN, "--records", "10", "--labels", cut).exit_code == 0
     assert cut.read_bytes() == b""
+
+
+def test_devices_with_names_have_the_ids_that_a_bridge_makes_of_them(tmp_path: Path) -> None:
+    names = ["Living room", "b~ath", "z1"]
+    fault = {"type": "stuck_at", "kind": "bme280", "devices": ["b~ath"], "field": "humidity", "rate": "50/d"}
+    fault["duration"] = "5m"
+    group = {"kind": "bme280", "ids": names, "interval": "10s", "dialect": "tasmota"}
+    (tmp_path / "named.yaml").write_bytes(orjson.dumps({"devices": [group], "faults": [fault]}))
+    span = ("--from", "2026-03-04", "--to", "2026-03-04T12:00")
+    split = ("--split", "train=0.34,test=0.66")
+    assert invoke("named.yaml", *span, *split, "--out", "a.jsonl", "--labels", "labels.jsonl").exit_code == 0
+    lines = Path("a.jsonl").read_bytes().splitlines()
+    rows = [orjson.loads(line) for line in lines]
+    assert {row["device_id"] for row in rows} == set(map(to_device_id, names))
+    for row in rows:
+        contract_of("bme280").check(row)
+    sets = {(row["device_id"], row["split"]) for row in rows}
+    assert sorted(name for _, name in sets) == ["test", "test", "train"]
+    labels = [orjson.loads(line) for line in Path("labels.jsonl").read_bytes().splitlines()]
+    assert {label["device_id"] for label in labels} == {to_device_id("b~ath")}
+    # In parts, of two processes.
+    parted = invoke("named.yaml", *span, "--out", "parts/", "--format", "parquet", "--jobs", 2)
+    assert parted.exit_code == 0, parted.output
+    found = [name for path in Path("parts").rglob("*.parquet") for name in _column(path, "device_id")]
+    assert len(found) == len(rows)
+    assert set(found) == set(map(to_device_id, names))
+
+
+def _column(path: Path, name: str) -> list[Any]:
+    return list(parquet.ParquetFile(path).read()[name].to_pylist())
