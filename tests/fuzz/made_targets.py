@@ -34,10 +34,12 @@ def _made_scenario() -> Run:
         # What is many takes long, and is no more of a way than a few are.
         if sum(group.size for group in scenario.devices) > _MOST_DEVICES or scenario.vehicles > _MOST_VEHICLES:
             return
-        begin_ms = _NOON_MS if scenario.start is None else scenario.start
+        powered_on_ms = scenario.power_on_ms(_NOON_MS)
+        assert powered_on_ms is not None
+        begin_ms = _NOON_MS if scenario.start is None else powered_on_ms
         for in_dialects in (False, True):
             try:
-                line = Timeline(scenario, begin_ms, in_dialects=in_dialects)
+                line = Timeline(scenario, powered_on_ms, in_dialects=in_dialects)
                 if not in_dialects:
                     line.use_contract_ids()
                 step_ms = max(1, min(60_000, round(_MESSAGES / line.rate_per_s * 1000)))

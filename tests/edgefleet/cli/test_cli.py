@@ -91,22 +91,25 @@ LONG = "a" * 300
 """More than any file system takes for a name: one cannot even ask whether it is there."""
 
 
+_LOOKED_FOR = [
+    ("run", LONG),
+    ("generate", "mixed", "--out", f"{LONG}.jsonl"),
+    ("generate", LONG, "--out", "x.jsonl"),
+    ("verify", f"{LONG}/run.json", "--rows", "x"),
+    ("plot", LONG, "--out", "x.png"),
+    ("web", LONG),
+    ("provision", LONG),
+    ("doctor", f"{LONG}.yaml"),
+]
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "number"),
     [
-        ("run", LONG),
-        ("generate", "mixed", "--out", f"{LONG}.jsonl"),
-        ("generate", LONG, "--out", "x.jsonl"),
-        ("verify", f"{LONG}/run.json", "--rows", "x"),
-        ("plot", LONG, "--out", "x.png"),
-        ("web", LONG),
-        ("provision", LONG),
-        ("doctor", f"{LONG}.yaml"),
-        ("bridge", "run", LONG),
-        ("init", LONG),
+        *((arguments, errno.ENAMETOOLONG) for arguments in (*_LOOKED_FOR, ("bridge", "run", LONG), ("init", LONG))),
+        *((arguments, errno.EACCES) for arguments in _LOOKED_FOR),
     ],
 )
-@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EACCES])
 def test_a_place_that_cannot_be_looked_at_is_one_sentence(
     arguments: tuple[str, ...],
     number: int,
