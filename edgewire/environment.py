@@ -13,11 +13,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import orjson
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel
 
 from edgewire.errors import ConfigError
@@ -89,6 +91,8 @@ _COMPOSE_VARIABLES = frozenset({"BRIDGE_PORT"})
 """What docker-compose.yml takes from a `.env` file."""
 
 _PREFIXES = re.compile(r"^(EDGEFLEET|BRIDGE|FLEET)")
+_LONGEST_FILE = 1 << 20
+_OUR_LINE = re.compile(r"(\s*)(?:export\s+)?((?:EDGEFLEET|BRIDGE|FLEET)_\w*)", re.IGNORECASE)
 _SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
 
@@ -126,18 +130,39 @@ def read_environment(prefix: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _both_places() -> tuple[dict[str, str], dict[str, str]]:
-    try:
-        written = {name: value for name, value in dotenv_values(".env").items() if value}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f".env: cannot be read: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}"
-        ) from None
+    written = _read_file()
 
     def ours(variables: Mapping[str, str]) -> dict[str, str]:
         upper = {name.upper(): value for name, value in variables.items() if value}
         return {name: value for name, value in upper.items() if not is_service_link(name, value)}
 
     return ours(written), ours(os.environ)
+
+
+def _read_file() -> dict[str, str]:
+    """Return what the `.env` file of the working directory sets. Raises `ConfigError` where it cannot be read.
+
+    A line that is none of such a file is somebody else's affair, unless it has a name that begins as ours do.
+    """
+    try:
+        with Path(".env").open(encoding="utf-8") as file:
+            text = file.read(_LONGEST_FILE + 1)
+    except (FileNotFoundError, IsADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f".env: cannot be read: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}"
+        ) from None
+    if len(text) > _LONGEST_FILE:
+        raise ConfigError(f".env: is longer than {_LONGEST_FILE:,} characters")
+    readable: list[str] = []
+    for line in parse_stream(StringIO(text)):
+        if not line.error:
+            readable.append(line.original.string)
+        elif found := _OUR_LINE.match(line.original.string):
+            number = line.original.line + found[1].count("\n")
+            raise ConfigError(f".env:{number}: {found[2]}: the line cannot be read: write NAME=VALUE, and close quotes")
+    return {name: value for name, value in dotenv_values(stream=StringIO("".join(readable))).items() if value}
 
 
 def _known_to_us(variables: Mapping[str, str], prefix: str, others: frozenset[str]) -> dict[str, str]:

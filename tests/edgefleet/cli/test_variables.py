@@ -122,6 +122,27 @@ def test_flags_win_over_the_environment_and_that_over_dotenv(monkeypatch: pytest
     assert len(generate()) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('A=1\n\n  EDGEFLEET_SEED="3\nB=2\n', ".env:3: EDGEFLEET_SEED: the line cannot be read: write NAME=VALUE"),
+        ("export bridge_http__token 'sesame'\n", ".env:1: bridge_http__token: the line cannot be read"),
+        ("A=" + "a" * (1 << 20), ".env: is longer than 1,048,576 characters"),
+    ],
+)
+def test_a_line_of_dotenv_that_would_be_passed_over_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    told = refusal("generate", "--kind", "bme280", "--records", "1")
+    assert said in told
+    assert "sesame" not in told
+
+
+def test_lines_of_dotenv_that_are_of_others_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / ".env").write_text('what is this\nA="b\n=3\nEDGEFLEET_RECORDS=3\n', encoding="utf-8")
+    assert len(generate("--kind", "bme280")) == 3
+    assert caplog.text == ""
+
+
 def test_a_file_holds_the_value_of_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "count").write_text("2\n", encoding="utf-8")
     monkeypatch.setenv("EDGEFLEET_RECORDS_FILE", "count")
