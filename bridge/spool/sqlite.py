@@ -103,19 +103,21 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
     After a crash SQLite itself brings it back to the last commit.
     """
-    _keep_private(path)
+    _make_private(path)
     # Transactions are written out: the module's own would commit at statements of its choosing.
     # Opened in one thread and used from then on by the writer's.
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:
+        # Of a file that is somebody else's nothing is changed, neither its rights nor its mode.
+        version = _read_version(database)
+        if version is None:
+            raise SpoolError(f"{path}: is no spool of this version of the bridge; set another spool.path")
+        _close_to_others(path)
         # Before there is any table: pages that are free can then be given back to the file system in small steps.
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA journal_size_limit = 67108864")
-        version = _read_version(database)
-        if version is None:
-            raise SpoolError(f"{path}: is no spool of this version of the bridge; set another spool.path")
         if version:
             closed = version > 1 and database.execute("SELECT 1 FROM notes WHERE name = ?", (_CLOSED,)).fetchone()
             damage = _find_damage(database, path, closed_in_order=bool(closed))
@@ -129,13 +131,19 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _keep_private(path: Path) -> None:
-    """Let nobody else read the file, which holds every message; SQLite makes those beside it with the same rights."""
+def _make_private(path: Path) -> None:
+    """Make a file that is not there, which nobody else can read: it holds every message."""
+    try:
+        os.close(os.open(require_file(path), os.O_RDWR | os.O_CREAT, _PRIVATE))
+    except OSError as error:
+        raise SpoolError(f"{path}: the spool cannot be opened: {error.strerror}") from error
+
+
+def _close_to_others(path: Path) -> None:
+    """Close the spool of an earlier version to others as well, where it is ours; SQLite makes what is beside it so."""
     try:
         path = require_file(path)  # those beside it are beside the file itself
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
         for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm", ".lock"))):
-            # A spool of an earlier version is closed to others as well, where it is ours.
             if file.exists() and is_ours(file.stat().st_uid) and file.stat().st_mode & 0o077:
                 file.chmod(_PRIVATE)
     except OSError as error:

@@ -447,3 +447,18 @@ def test_nobody_else_may_read_a_spool(path: Path) -> None:
             path.chmod(0o644)  # as an earlier version left it
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("is_database", [False, True])
+def test_what_is_no_spool_is_left_as_it_is(path: Path, is_database: bool) -> None:
+    path.parent.mkdir()
+    if is_database:
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE albums (name TEXT)")
+    else:
+        path.write_text("somebody else's")
+    path.chmod(0o644)
+    before = path.read_bytes(), path.stat().st_mode
+    with pytest.raises(SpoolError, match="no spool"):
+        SpoolStore(path, SINKS)
+    assert (path.read_bytes(), path.stat().st_mode) == before
