@@ -12,8 +12,6 @@ from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
 
-CASE_S = 10
-"""What takes longer is a hang. A case takes some 100 µs."""
 MEMORY_MB = 1024
 """Of a whole process; the modules alone take some 150."""
 _START_S = 600
@@ -58,7 +56,7 @@ def fuzz(name: str, seconds: int, seed: int, folder: Path) -> FuzzOutcome:
         (corpus / sha1(one, usedforsecurity=False).hexdigest()).write_bytes(one)
     options = {
         "max_total_time": seconds,
-        "timeout": CASE_S,
+        "timeout": target.case_s,
         "rss_limit_mb": MEMORY_MB,
         "max_len": target.most_bytes,
         # libFuzzer takes 0 for any.

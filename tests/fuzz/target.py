@@ -30,6 +30,8 @@ class Target:
     most_bytes: int = 4096
     mutate: Mutate = mutate_json
     """Changes an input so that it keeps its shape; what it can make nothing of is changed byte by byte."""
+    case_s: int = 10
+    """What takes longer is a hang. A case takes some 100 µs, but where a winter's weather is computed for it."""
     unmeasured: tuple[str, ...] = ()
     """Modules that are left out of those: Atheris keeps for good what comparisons of arrays come to."""
 
