@@ -540,9 +540,10 @@ class RunRecord:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
         try:
             content = orjson.loads(data)
-            if isinstance(content, dict) and isinstance(found := content.get("format"), int) and found > FORMAT:
-                raise ConfigError(f"{path}: was written by a newer edgefleet (format {found}); update this one")
+            # Of a newer one, other keys may be missing or unknown.
+            _require_known(path, content.get("format") if isinstance(content, dict) else None)
             record = parse_record(content)
+            _require_known(path, record.format)
         except orjson.JSONDecodeError as error:
             raise ConfigError(f"{path}: is not JSON, perhaps cut short: {error}") from None
         except ValidationError as error:
@@ -580,6 +581,11 @@ class RunRecord:
                 device.check()
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from None
+
+
+def _require_known(path: Path, found: object) -> None:
+    if isinstance(found, int) and found > FORMAT:
+        raise ConfigError(f"{path}: was written by a newer edgefleet (format {found}); update this one")
 
 
 def describe_actions(actions: Sequence[ActionRecord]) -> str:

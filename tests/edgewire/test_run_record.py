@@ -242,8 +242,10 @@ def test_a_shard_that_cannot_be_is_refused(record: RunRecord, tmp_path: Path, sh
         RunRecord.load(tmp_path)
 
 
-def test_a_record_of_a_newer_edgefleet_is_refused(record: RunRecord, tmp_path: Path) -> None:
-    replace(record, format=FORMAT + 1).save(tmp_path)
+@pytest.mark.parametrize("written", [FORMAT + 1, f"{FORMAT + 1}", FORMAT + 1.0])
+def test_a_record_of_a_newer_edgefleet_is_refused(record: RunRecord, tmp_path: Path, written: object) -> None:
+    path = record.save(tmp_path)
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"format": written}))
     with pytest.raises(ConfigError, match=f"was written by a newer edgefleet .format {FORMAT + 1}.; update"):
         RunRecord.load(tmp_path)
 

@@ -51,6 +51,7 @@ FOUND = [
     # A record said of itself what cannot be written, or took as long to read as its numbers are large.
     pytest.param("run-record", small_json(started_ms=10**18), id="year-that-there-is-not"),
     pytest.param("run-record", small_json(shards=[[0, 10**12]]), id="shards-without-end"),
+    pytest.param("run-record", small_json(format="3"), id="newer-format-as-a-text"),
     pytest.param("run-record", small_json(time_changes=[{"at_ms": 0, "time_scale": 2}]), id="scale-before-the-run"),
     pytest.param(
         "run-record",
