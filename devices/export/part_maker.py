@@ -62,8 +62,7 @@ class PartedExport:
 
     def timeline(self) -> Timeline:
         """Return the messages it is of."""
-        made = Timeline(self.scenario, self.start_ms, self.shard)
-        made.use_contract_ids()
+        made = Timeline.for_export(self.scenario, self.start_ms, self.shard)
         made.shows_delays, made.annotations = self.delays, self.annotations
         return made
 

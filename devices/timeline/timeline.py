@@ -132,17 +132,20 @@ class Timeline:
         self.paced: PacedTime | None = None
         """The times that messages show where they go out at a pace of their own; windows are then asked for in turn."""
 
-    def use_contract_ids(self) -> None:
-        """Give devices whose names are no ids of the message contract those that a bridge makes of them.
+    @classmethod
+    def for_export(cls, scenario: Scenario, start_ms: int, shard: Shard | None = None) -> "Timeline":
+        """Return one of the message contract, whatever the devices speak live; raises as the constructor.
 
-        An export is in the contract, whatever its devices speak live.
+        Devices whose names are no ids of the contract have those that a bridge makes of them.
         """
-        ids = [to_device_id(device.device_id) for device in self.devices]
-        self.devices = tuple(
+        made = cls(scenario, start_ms, shard)
+        ids = [to_device_id(device.device_id) for device in made.devices]
+        made.devices = tuple(
             device if name == device.device_id else replace(device, device_id=name)
-            for name, device in zip(ids, self.devices, strict=True)
+            for name, device in zip(ids, made.devices, strict=True)
         )
-        self._order = _order_of(self.devices)
+        made._order = _order_of(made.devices)
+        return made
 
     def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
         """Return the messages that are sent, due in [from_ms, to_ms), as columns, one table a group and channel.

@@ -61,8 +61,7 @@ def export_span(
     check_labels(labels)
     part = Shard.parse(shard)
     powered_on = scenario.power_on_ms(span.from_ms)
-    timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, part)
-    timeline.use_contract_ids()
+    timeline = Timeline.for_export(scenario, EPOCH_MS if powered_on is None else powered_on, part)
     timeline.shows_delays = options.delays
     notes = []
     if early := check_begin(scenario, timeline.start_ms, span):
@@ -253,15 +252,12 @@ def _live_timeline(scenario: Scenario, shard: Shard, interval_s: float | None) -
     powered_on = scenario.power_on_ms(None)
     start_ms = SystemClock().now_ms() if powered_on is None else powered_on
     if interval_s is None:
-        timeline = Timeline(in_real_time(scenario), start_ms, shard)
-        timeline.use_contract_ids()
-        return timeline
+        return Timeline.for_export(in_real_time(scenario), start_ms, shard)
     natural = Timeline(scenario, start_ms, shard)
     # Where things happen between readings too, how many is seen by looking; an hour has some at any time of the day.
     span_ms = round(min(max(_ROWS_LOOKED_AT / natural.rate_per_s * 1000, 60_000), 3_600_000))
     rate_per_s = max(len(natural.batch(start_ms, start_ms + span_ms)) * 1000 / span_ms, natural.rate_per_s)
-    timeline = Timeline(at_pace(scenario, 1 / (interval_s * rate_per_s)), start_ms, shard)
-    timeline.use_contract_ids()
+    timeline = Timeline.for_export(at_pace(scenario, 1 / (interval_s * rate_per_s)), start_ms, shard)
     timeline.paced = PacedTime(start_ms, interval_s * 1000)
     return timeline
 

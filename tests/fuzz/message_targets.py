@@ -51,9 +51,17 @@ subscriptions: [{filter: "raw/#", decode: none}, {filter: "homeassistant/#", dec
 )
 
 
-def _routed() -> Run:
+def require_fates(previewed: dict[str, Any]) -> None:
+    """Each sink has what a message says, or a reason why not; and it can be printed."""
     import orjson
 
+    for one in previewed.get("readings", [previewed]):
+        for fate in one["sinks"].values():
+            assert fate["fate"] == "sent" or fate["reason"]
+    orjson.dumps(previewed)
+
+
+def _routed() -> Run:
     from bridge.check import preview_route
     from bridge.config import BridgeConfig
     from edgewire.config import parse_config
@@ -71,10 +79,7 @@ def _routed() -> Run:
         except ConfigError as error:
             require_words(error, about="--topic")
             return
-        for one in found.get("readings", [found]):
-            for fate in one["sinks"].values():
-                assert fate["fate"] == "sent" or fate["reason"]
-        orjson.dumps(found)
+        require_fates(found)
 
     return run
 

@@ -59,7 +59,7 @@ def test_shards_share_out_all_devices() -> None:
     assert sorted(name for part in parts for name in part) == sorted(ids(scenario))
 
 
-@pytest.mark.parametrize("text", ["3/3", "0", "a/b", "-1/2", "1/0", ""])
+@pytest.mark.parametrize("text", ["3/3", "0", "a/b", "-1/2", "1/0", "", "0/1000001", f"0/{'9' * 5000}"])
 def test_no_shard(text: str) -> None:
     with pytest.raises(ConfigError, match="shard"):
         Shard.parse(text)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from edgefleet.verify import Outcome, RunVerdict, from_rows, verify
-from edgefleet.verify.gaps import IDS_SHOWN, find_gaps
+from edgefleet.verify.gaps import IDS_SHOWN, SHARDS_SHOWN, find_gaps
+from edgewire.errors import ConfigError
 from edgewire.run_record import DeviceRecord, RunRecord, UnaccountedPart
 
 Row = tuple[str, int, int, int, int]
@@ -46,6 +47,19 @@ def test_a_shard_whose_record_is_missing_is_named(record: RunRecord, judged: Cal
     )
     record.scenario_devices = None
     assert find_gaps(record) == ["shard 1/2 is not accounted for: give the folder of its record too"]
+
+
+def test_of_many_shards_that_are_missing_some_are_named(record: RunRecord) -> None:
+    record.shards = [(0, 100)]
+    found = find_gaps(record)
+    assert [one.split()[1] for one in found[:-1]] == [f"{number}/100" for number in range(1, SHARDS_SHOWN + 1)]
+    assert found[-1] == f"{99 - SHARDS_SHOWN} more shards of 100 are not accounted for either"
+
+
+def test_more_messages_than_can_be_compared_are_refused(record: RunRecord, everything: list[Row]) -> None:
+    record.devices[0].last_seq = 1 << 52
+    with pytest.raises(ConfigError, match=r"the record tells of 4,503,[0-9,]+ messages; 100,000,000,000"):
+        verify(record, http=from_rows(everything))
 
 
 def test_with_all_shards_nothing_is_missing(record: RunRecord, everything: list[Row]) -> None:
