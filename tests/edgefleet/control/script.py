@@ -84,12 +84,14 @@ def do_everything(client: ControlClient) -> None:
     until(lambda: devices(state="connected")["found"] == 18, "all are back")
     until(lambda: client.device("gps-0004")["reconnects"] > 0, "another client has had its name")
     do_all_to_the_bridge(client)
+    reconnects = client.read("status")["bridge"]["reconnects"]
     if client.read("status")["broker_is_embedded"]:
         act("broker_outage", duration=f"{OUTAGE_MS}ms")
         until(lambda: client.read("status")["broker_is_away"], "the broker is away")
         with pytest.raises(EdgefleetError, match="away already"):
             client.act({"action": "broker_outage", "duration": "1s"})
         until(lambda: devices(state="connected")["found"] == 18, "all are connected again")
+        until(lambda: is_back(client.read("status")["bridge"], reconnects), "the bridge is connected again")
     with pytest.raises(ConfigError, match="'stuck' is no type of fault"):
         client.act({"action": "fault", "fault": {"type": "stuck"}})
     names = [one["action"] for one in client.read("actions")]
@@ -98,6 +100,12 @@ def do_everything(client: ControlClient) -> None:
     drained = act("bridge_drain")
     heard = (content.get("text") for _, content in islice(client.events(), 100))
     assert drained["said"] in heard
+    until(lambda: not client.read("status")["bridge"]["is_reachable"], "the bridge has ended")
+
+
+def is_back(bridge: Any, reconnects: int) -> bool:
+    """Tell of a bridge that lost its broker: drained before it is back, it takes what its session held till then."""
+    return bool(bridge["is_connected"]) and bridge["reconnects"] > reconnects
 
 
 def do_all_to_the_bridge(client: ControlClient) -> None:
