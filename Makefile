@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest $(if $(SECOND_TRY),--reruns 1 --only-rerun '^T
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-compiled test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark credentials chaos power-loss exports fuzz proof sbom lint docs site bench up down clean realism
+.PHONY: help demo check test test-compiled test-brokers test-documents test-browser test-chaos test-long test-compose test-ray test-spark credentials chaos power-loss exports fuzz proof soak sbom lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -92,6 +92,9 @@ fuzz: .venv/.dev  ## changes what comes from outside at random, guided by covera
 proof: .venv/.dev  ## chaos, power loss, exports and fuzzing from a random seed, and docs/proof.md; MINUTES=60
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(BIN)/python -m tests.proof $(if $(MINUTES),--minutes $(MINUTES)) $(PROOF_ARGS)
+
+soak: .venv/.dev  ## a bridge at work while all around it fails in turn: does anything grow? MINUTES=60
+	$(BIN)/python -m benchmarks.soak $(if $(MINUTES),--minutes $(MINUTES)) $(SOAK_ARGS)
 
 sbom: .venv/.dev  ## build/sbom.cdx.json: what the image ships (CycloneDX), and whether each licence is allowed
 	$(BIN)/python docker/sbom.py build/sbom.cdx.json

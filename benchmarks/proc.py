@@ -29,3 +29,8 @@ def thread_cpu_s(pid: int) -> dict[int, tuple[str, float]]:
         name = (task / "comm").read_text().strip()
         found[int(task.name)] = (name, int((task / "schedstat").read_text().split()[0]) / _NS)
     return found
+
+
+def descriptors(pid: int) -> int:
+    """How many files, sockets and pipes it has open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

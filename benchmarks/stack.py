@@ -70,11 +70,11 @@ class Stack:
 class FleetLoad:
     """`edgefleet run` as a process that goes on until it is told to stop."""
 
-    def __init__(self, stack: Stack, groups: Sequence[dict[str, object]]) -> None:
-        """`groups` are devices as in a scenario."""
+    def __init__(self, stack: Stack, groups: Sequence[dict[str, object]], settings: Mapping[str, object]) -> None:
+        """`groups` are devices as in a scenario, and `settings` what else may be in it."""
         self._record = stack.folder / f"run-{len(stack.fleets)}"
         scenario = self._record.with_suffix(".yaml")
-        scenario.write_text(yaml.safe_dump({"broker": stack.broker.url, "devices": list(groups)}))
+        scenario.write_text(yaml.safe_dump({"broker": stack.broker.url, "devices": list(groups), **settings}))
         command: list[str | Path] = [sys.executable, "-m", "edgefleet", "run", scenario, "--record", self._record]
         self.process = ManagedProcess("fleet", [*command, "--json"], ready=lambda: True)
 
@@ -120,9 +120,9 @@ def running_stack(
         yield stack
 
 
-def start_fleet(stack: Stack, groups: Sequence[dict[str, object]]) -> FleetLoad:
-    """Begin to publish; the stack ends it at the latest when it ends itself."""
-    fleet = FleetLoad(stack, groups)
+def start_fleet(stack: Stack, groups: Sequence[dict[str, object]], **settings: object) -> FleetLoad:
+    """Begin to publish, with settings of the scenario besides; the stack ends it at the latest when it ends itself."""
+    fleet = FleetLoad(stack, groups, settings)
     stack.fleets.append(fleet)
     fleet.process.start()
     return fleet
