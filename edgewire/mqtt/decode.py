@@ -97,11 +97,7 @@ def publish_fields(first: int, body: bytes, version: Version) -> PublishFields:
 
 def _read_publish_tail(body: bytes, pos: int) -> tuple[Properties, bytes]:
     reader = FieldReader(body, pos)
-    properties = read_properties(reader, PropertyScope.PUBLISH)
-    response_topic = properties.get("response_topic", "")
-    if "+" in response_topic or "#" in response_topic:
-        raise ProtocolError(f"PUBLISH has a wildcard in its response topic '{response_topic}'")
-    return properties, reader.rest()
+    return read_properties(reader, PropertyScope.PUBLISH), reader.rest()
 
 
 def _read_publish(first: int, body: bytes, version: Version) -> Publish:
@@ -189,6 +185,8 @@ def _read_connect(first: int, body: bytes, version: Version) -> Connect:
     keep_alive_s = reader.u16()
     properties = _read_optional_properties(reader, PropertyScope.CONNECT, version)
     client_id = reader.text()
+    if version is not Version.V5 and not client_id and not flags & 2:
+        raise ProtocolError("CONNECT asks for the session of a client without an id", 0x85)
     will, will_properties = _read_will(reader, flags, version) if has_will else (None, NO_PROPERTIES)
     username = reader.text() if flags & 0x80 else None
     password = reader.binary() if flags & 0x40 else None

@@ -138,6 +138,8 @@ def _connect(packet: Connect, version: Version) -> bytes:
     will = packet.will
     if version is not Version.V5 and packet.password is not None and packet.username is None:
         raise Unsendable("MQTT 3.1.1 takes a password only together with a user name: set both")
+    if version is not Version.V5 and not packet.client_id and not packet.clean_start:
+        raise Unsendable("MQTT 3.1.1 keeps no session of a client without an id: name the client, or begin clean")
     flags = packet.clean_start << 1 | (packet.username is not None) << 7 | (packet.password is not None) << 6
     if will:
         if will.qos not in (0, 1, 2):

@@ -77,6 +77,7 @@ class PropertyForm(Enum):
     COUNT32 = auto()  # four bytes, not 0
     IDENTIFIERS = auto()  # variable byte integers, not 0; several only in PUBLISH
     TEXT = auto()
+    TOPIC = auto()  # a text without wildcards
     BINARY = auto()
     PAIRS = auto()  # pairs of texts, as many as one likes
 
@@ -102,7 +103,7 @@ PROPERTY_RULES = (
     _rule(0x01, "payload_format_indicator", PropertyForm.FLAG, "PUBLISH WILL"),
     _rule(0x02, "message_expiry_interval", PropertyForm.U32, "PUBLISH WILL"),
     _rule(0x03, "content_type", PropertyForm.TEXT, "PUBLISH WILL"),
-    _rule(0x08, "response_topic", PropertyForm.TEXT, "PUBLISH WILL"),
+    _rule(0x08, "response_topic", PropertyForm.TOPIC, "PUBLISH WILL"),
     _rule(0x09, "correlation_data", PropertyForm.BINARY, "PUBLISH WILL"),
     _rule(0x0B, "subscription_identifier", PropertyForm.IDENTIFIERS, "PUBLISH SUBSCRIBE"),
     _rule(0x11, "session_expiry_interval", PropertyForm.U32, "CONNECT CONNACK DISCONNECT"),
@@ -163,6 +164,10 @@ def _write_values(rule: PropertyRule, value: Any, scope: PropertyScope) -> list[
     match rule.form:
         case PropertyForm.TEXT:
             return [write_text(value)]
+        case PropertyForm.TOPIC:
+            if "+" in value or "#" in value:
+                raise Unsendable(f"the property '{rule.name}' of {scope.name} has a wildcard: '{value}'")
+            return [write_text(value)]
         case PropertyForm.BINARY:
             return [write_binary(value)]
         case PropertyForm.PAIRS:
@@ -209,6 +214,11 @@ def _read_value(reader: FieldReader, rule: PropertyRule) -> int | str | bytes | 
     match rule.form:
         case PropertyForm.TEXT:
             return reader.text()
+        case PropertyForm.TOPIC:
+            topic = reader.text()
+            if "+" in topic or "#" in topic:
+                raise ProtocolError(f"the property '{rule.name}' has a wildcard: '{topic}'")
+            return topic
         case PropertyForm.BINARY:
             return reader.binary()
         case PropertyForm.PAIRS:

@@ -41,25 +41,26 @@ _VALUES = {
     PropertyForm.U32: u32s,
     PropertyForm.COUNT32: st.integers(1, 2**32 - 1),
     PropertyForm.TEXT: texts,
+    PropertyForm.TOPIC: topics,
     PropertyForm.BINARY: binaries,
     PropertyForm.PAIRS: st.lists(st.tuples(texts, texts), min_size=1, max_size=3).map(tuple),
 }
 
 
-def _value(form: PropertyForm, scope: PropertyScope, name: str) -> st.SearchStrategy[object]:
+def _value(form: PropertyForm, scope: PropertyScope) -> st.SearchStrategy[object]:
     if form is PropertyForm.IDENTIFIERS:
         limit = 3 if scope is PropertyScope.PUBLISH else 1
         return st.lists(st.integers(1, 268_435_455), min_size=1, max_size=limit).map(tuple)
-    # A response topic is a topic, and the delay of a will has its own field.
-    return topics if name == "response_topic" else _VALUES[form]
+    return _VALUES[form]
 
 
 def properties(scope: PropertyScope, version: Version) -> st.SearchStrategy[object]:
     """Any set of the properties that may stand there; none in 3.1.1."""
     if version is Version.V311:
         return st.just(NO_PROPERTIES)
+    # The delay of a will has its own field.
     here = [rule for rule in PROPERTY_RULES if scope in rule.scopes and rule.name != "will_delay_interval"]
-    return st.fixed_dictionaries({}, optional={rule.name: _value(rule.form, scope, rule.name) for rule in here})
+    return st.fixed_dictionaries({}, optional={rule.name: _value(rule.form, scope) for rule in here})
 
 
 def publishes(version: Version) -> st.SearchStrategy[Publish]:
@@ -80,7 +81,7 @@ def connects(version: Version) -> st.SearchStrategy[Connect]:
         delay_s=u32s if v5 else st.just(0),
     )
     plain = {
-        "client_id": texts,
+        "client_id": texts if v5 else texts.filter(bool),
         "clean_start": st.booleans(),
         "keep_alive_s": u16s,
         "properties": properties(PropertyScope.CONNECT, version),
@@ -91,6 +92,8 @@ def connects(version: Version) -> st.SearchStrategy[Connect]:
         st.builds(Connect, **plain, password=binaries, **password),
         st.builds(Connect, **plain, username=texts),
         st.builds(Connect, **plain, will=wills, will_properties=properties(PropertyScope.WILL, version)),
+        # 3.1.1 keeps no session of a client without an id.
+        st.builds(Connect, **{**plain, "client_id": st.just(""), "clean_start": st.just(True)}),
     )
 
 

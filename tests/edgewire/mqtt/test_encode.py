@@ -40,6 +40,7 @@ V311 = [
     (Publish(topic="a/b", payload=b"hi"), "30 07 0003 612f62 6869"),
     (Publish(topic="a/b", qos=1, packet_id=10, payload=b"hi"), "32 09 0003 612f62 000a 6869"),
     (Publish(topic="é", qos=2, dup=True, retain=True, packet_id=65535), "3d 06 0002 c3a9 ffff"),
+    (Publish(topic="\ufeffa"), "30 06 0004 efbbbf61"),
     (Publish(topic="t", payload=b"x" * 200), "30 cb01 0001 74" + "78" * 200),
     (Publish(topic="t", payload=b"x" * 20000), "30 a39c01 0001 74" + "78" * 20000),
     (Puback(10), "40 02 000a"),

@@ -22,8 +22,8 @@ from edgewire.mqtt import (
     Will,
     encode,
 )
-from edgewire.mqtt.packets import Auth, Connack, Connect, Disconnect, Pingresp, Puback, Publish, Subscribe
-from tests.edgewire.mqtt.peer import BOTH, Peer, opened
+from edgewire.mqtt.packets import Auth, Connack, Connect, Disconnect, Pingresp, Puback, Publish, Pubrec, Subscribe
+from tests.edgewire.mqtt.peer import BOTH, Peer, messages, opened
 
 FULL = SessionConfig(
     client_id="c",
@@ -233,6 +233,22 @@ def test_disconnect_takes_the_will_back(version: Version) -> None:
     peer.session.disconnect()
     assert peer.sent() == [Disconnect()]
     assert peer.hear(b"\xd0\x00") == []
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_after_disconnect_nothing_is_sent(version: Version) -> None:
+    peer = opened(version, keep_alive_s=10, manual_ack=True)
+    (message,) = messages(peer.say(Publish(topic="t", qos=1, packet_id=7)))
+    under_way = peer.publish(2)
+    peer.session.disconnect()
+    peer.sent()
+    for attempt in (lambda: peer.publish(0), lambda: peer.session.subscribe([Subscription("a")], peer.now)):
+        with pytest.raises(SessionNotConnected):
+            attempt()
+    assert not peer.session.ack(message)
+    assert peer.say(Pubrec(under_way), Publish(topic="t", qos=1, packet_id=8)) == []
+    assert peer.session.tick(peer.now + 100) == []
+    assert peer.sent() == []
 
 
 @pytest.mark.parametrize(("version", "said"), [(Version.V5, [Disconnect(4)]), (Version.V311, [])])

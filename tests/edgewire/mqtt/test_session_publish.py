@@ -15,6 +15,8 @@ from edgewire.mqtt import (
 )
 from edgewire.mqtt.packets import (
     Connack,
+    Disconnect,
+    Pingreq,
     Puback,
     Pubcomp,
     Publish,
@@ -22,6 +24,7 @@ from edgewire.mqtt.packets import (
     Pubrel,
     Suback,
     Subscribe,
+    Unsubscribe,
 )
 from tests.edgewire.mqtt.peer import BOTH, Peer, opened
 
@@ -203,6 +206,30 @@ def test_the_window_is_the_servers_receive_maximum() -> None:
     assert peer.session.window_free == 1
     peer.say(Pubcomp(second))
     assert peer.session.window_free == 2
+
+
+def test_a_full_window_holds_back_publishes_alone() -> None:
+    peer = Peer(SessionConfig(client_id="c", keep_alive_s=10))
+    peer.open(receive_maximum=1)
+    session, under_way = peer.session, peer.publish(2)
+    peer.sent()
+    with pytest.raises(WindowFull):
+        peer.publish(1)
+    peer.say(Publish(topic="t", qos=1, packet_id=7), Pubrec(under_way))
+    subscribe, unsubscribe = session.subscribe([Subscription("a")], peer.now), session.unsubscribe(["a"], peer.now)
+    peer.publish(0)
+    assert peer.sent() == [
+        Puback(7),
+        Pubrel(under_way),
+        Subscribe(subscribe, (Subscription("a"),)),
+        Unsubscribe(unsubscribe, ("a",)),
+        Publish(topic="t", payload=b"x"),
+    ]
+    peer.now += 10
+    session.tick(peer.now)
+    assert peer.sent() == [Pingreq()]
+    session.disconnect()
+    assert peer.sent() == [Disconnect()]
 
 
 def test_311_is_bounded_by_its_packet_identifiers_which_subscribe_shares() -> None:
