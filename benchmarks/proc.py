@@ -3,16 +3,18 @@
 from pathlib import Path
 
 from edgefleet.embedded import ManagedProcess
+from tests.waiting import until
 
 _NS = 1e9
 
 
 def pid_of(process: ManagedProcess) -> int:
-    """The program itself: a managed process is a child of the small process that watches us."""
+    """The program itself: a managed process is a child of the small process that watches us, which takes a moment."""
     assert process._process is not None, f"{process.name} was never started"
     parent = process._process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return int(children[0])
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    until(children.read_text, f"{process.name} runs")
+    return int(children.read_text().split()[0])
 
 
 def memory(pid: int) -> tuple[int, int]:
@@ -34,3 +36,8 @@ def thread_cpu_s(pid: int) -> dict[int, tuple[str, float]]:
 def descriptors(pid: int) -> int:
     """How many files, sockets and pipes it has open."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def threads(pid: int) -> int:
+    """How many threads it has."""
+    return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())

@@ -1,9 +1,10 @@
 """`python -m benchmarks.soak`: a bridge at work for hours while something around it fails every minute.
 
 Mosquitto, Kafka, ingest, bridge and fleet are processes on loopback. Of the bridge's memory, descriptors, threads and
-spool, and of how long messages take into both sinks, it tells whether they grow: by the end of each minute, when its
-fault is over and what had waited is delivered. It stops by itself, verifies that everything the fleet sent is in the
-ingest's store and in Kafka, and deletes all but its result. Exit code 1 if anything was lost, or grows.
+spool, of the fleet's memory, and of how long messages take into both sinks, it tells whether they grow: by the end of
+each minute, when its fault is over and what had waited is delivered. It stops by itself, verifies that everything the
+fleet sent is in the ingest's store and in Kafka, and deletes all but its result. Exit code 1 if anything was lost, or
+grows.
 """
 
 import argparse
@@ -20,10 +21,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from benchmarks.proc import descriptors, memory, pid_of, thread_cpu_s
+from benchmarks.proc import descriptors, memory, pid_of, threads
 from benchmarks.sink_latency import SinkLatency
-from benchmarks.soak_faults import faults_every
-from benchmarks.stack import STORES, Stack, groups_of, running_stack, start_fleet
+from benchmarks.soak_faults import FaultCycle, faults_every
+from benchmarks.stack import STORES, FleetLoad, Stack, groups_of, running_stack, start_fleet
 from edgefleet.verify import verify_run
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import KafkaSource
@@ -53,6 +54,8 @@ class Sample(NamedTuple):
     spool_file_bytes: int
     pending: int
     """Of the sink that is further behind."""
+    fleet_rss_bytes: int
+    """Of the fleet that publishes, which nothing ends."""
 
 
 class Trend(NamedTuple):
@@ -100,7 +103,7 @@ def soak(seconds: float, rate: int, store: str, sample_s: float, fault_s: float,
         fleet = start_fleet(stack, groups_of(rate), reconnect=RECONNECT)
         with faults_every(fault_s, stack, seed) as cycle:
             begun_ms = time.time() * 1000
-            samples = _watch(stack, seconds, sample_s)
+            samples = _watch(stack, fleet, cycle, seconds, sample_s)
         record = fleet.finish()
         print("soak: comparing what was sent with what arrived", file=sys.stderr)
         kafka = stack.kafka.bootstrap_servers
@@ -155,6 +158,7 @@ def sample_trends(samples: Sequence[Sample], interval_s: float) -> dict[str, Tre
         "descriptors": trend_of([one.descriptors for one in quiet]),
         "threads": trend_of([one.threads for one in quiet]),
         "spool_file_mb": trend_of([one.spool_file_bytes / 1e6 for one in quiet]),
+        "fleet_memory_mb": trend_of([one.fleet_rss_bytes / 1e6 for one in quiet]),
     }
 
 
@@ -186,18 +190,20 @@ def trend(hours: NDArray[np.float64], values: NDArray[np.float64]) -> Trend:
     return Trend(round(median, 3), round(least, 3), round(most, 3), round(slope, 3), round(2 * error, 3), flat)
 
 
-def _watch(stack: Stack, seconds: float, every_s: float) -> list[Sample]:
-    pid = pid_of(stack.bridge)
+def _watch(stack: Stack, fleet: FleetLoad, cycle: FaultCycle, seconds: float, every_s: float) -> list[Sample]:
+    """Sample until the time is over, or a fault could not be mended."""
+    pid, fleet_pid = pid_of(stack.bridge), pid_of(fleet.process)
     samples: list[Sample] = []
     started, told_s = time.monotonic(), 0.0
-    while (now := time.monotonic() - started) < seconds:
+    while (now := time.monotonic() - started) < seconds and cycle.failure is None:
         sample = Sample(
             round(now, 1),
             *memory(pid),
             descriptors(pid),
-            len(thread_cpu_s(pid)),
+            threads(pid),
             stack.spool_file_bytes(),
             max(stack.pending().values()),
+            memory(fleet_pid)[0],
         )
         samples.append(sample)
         if now >= told_s:

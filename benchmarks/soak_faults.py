@@ -17,9 +17,12 @@ import yaml
 
 from benchmarks.stack import Stack
 from edgefleet.embedded import ManagedProcess
+from edgewire.errors import ConfigError
 
 AWAY_SHARE = 0.05, 0.15
 """How long a part is away, of the time between two faults."""
+
+_NONE_REFUSED = 'edgefleet_bridge_reloads_total{outcome="refused"} 0.0'
 
 Injection = Callable[[Stack, float], None]
 """Has something fail, for so many seconds, and mends it."""
@@ -117,7 +120,10 @@ def _restart_broker(stack: Stack, seconds: float) -> None:
 
 
 def _reload(stack: Stack, seconds: float) -> None:
-    """Another timeout of each sink, and the former again: both are closed and opened twice."""
+    """Another timeout of each sink, and the former again: both are closed and opened twice.
+
+    Raises `ConfigError` where the bridge goes on with what it had.
+    """
     former = stack.config.read_text()
     config = yaml.safe_load(former)
     for sink in ("http", "kafka"):
@@ -126,6 +132,9 @@ def _reload(stack: Stack, seconds: float) -> None:
         stack.config.write_text(text)
         stack.bridge.signal(signal.SIGHUP)
         time.sleep(seconds / 2)
+        with urllib.request.urlopen(f"{stack.bridge_url}/metrics", timeout=60) as answer:
+            if _NONE_REFUSED not in answer.read().decode():
+                raise ConfigError(f"the bridge did not reload {stack.config}: {stack.bridge.log_tail()}")
 
 
 def _pause(stack: Stack, seconds: float) -> None:

@@ -22,7 +22,7 @@ def samples_of(minutes: int, pending_at_faults: int = 0, leak: float = 0.0) -> l
         disturbed = t_s % 60 < 30
         grown = 100_000_000 + int(leak * t_s / 3600)
         open_now, waiting = 30 + 20 * disturbed, pending_at_faults * disturbed
-        found.append(Sample(t_s, grown + 5_000_000 * disturbed, grown, open_now, 11, 6_000_000, waiting))
+        found.append(Sample(t_s, grown + 5_000_000 * disturbed, grown, open_now, 11, 6_000_000, waiting, grown))
     return found
 
 
@@ -52,6 +52,7 @@ def test_what_a_fault_takes_for_a_moment_is_no_growth() -> None:
         "descriptors": (30.0, 0.0, True),
         "threads": (11.0, 0.0, True),
         "spool_file_mb": (6.0, 0.0, True),
+        "fleet_memory_mb": (100.0, 0.0, True),
     }
 
 
