@@ -31,7 +31,7 @@ from edgefleet.verify.kafka_source import KafkaSource
 from edgewire.errors import EdgefleetError
 
 SETTLE_SHARE = 0.25
-"""The first part of the run, in which caches fill, is left out."""
+"""The first part of the run, in which caches fill and each fault comes once, is left out."""
 QUIET_FROM = 0.6
 """Of the time between two faults: from here on the last is over, and what had waited is delivered."""
 FLAT_SHARE_AN_HOUR = 0.05
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--store", choices=STORES, default="sqlite", help="where ingest stores")
     parser.add_argument("--sample", type=float, default=5, help="seconds between two samples")
     parser.add_argument("--fault-every", type=float, default=60, help="seconds between two faults")
-    parser.add_argument("--seed", type=int, help="of the order of the faults, and how long each lasts")
+    parser.add_argument("--seed", type=int, help="of the order of the faults")
     parser.add_argument("--out", type=Path, default=Path("build/soak.json"))
     options = parser.parse_args(arguments)
     numbers = options.minutes, options.rate, options.sample, options.fault_every
