@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from benchmarks.sink_latency import SinkLatency
 from benchmarks.soak import Sample, latency_trend, main, sample_trends, trend
 from benchmarks.soak_faults import FAULTS
+from edgefleet.embedded import MosquittoProcess
+from edgewire.errors import ServiceUnavailable
+from tests.services.fixtures import unavailable
+from tests.services.kafka import KafkaProcess
 
 HOUR = np.arange(60) / 60
 
@@ -77,9 +81,12 @@ def test_latency_is_that_of_the_quiet_part_of_each_minute() -> None:
 @pytest.mark.long
 @pytest.mark.services
 @pytest.mark.timeout(300)
-def test_all_around_the_bridge_fails_and_nothing_is_lost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], kafka: object
-) -> None:
+def test_all_around_the_bridge_fails_and_nothing_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        KafkaProcess()
+        MosquittoProcess()
+    except ServiceUnavailable as error:
+        unavailable(str(error))
     out = tmp_path / "soak.json"
     words = f"--minutes 1 --rate 200 --fault-every 8 --sample 1 --seed 7 --out {out}"
     assert main(words.split()) == 0, capsys.readouterr()
