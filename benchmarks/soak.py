@@ -150,7 +150,7 @@ def sample_trends(samples: Sequence[Sample], interval_s: float) -> dict[str, Tre
         if not values:
             return None
         means = [np.array(values)[intervals == one].mean() for one in np.unique(intervals)]
-        return trend(np.unique(intervals) * interval_s / 3600, np.array(means))
+        return fit_trend(np.unique(intervals) * interval_s / 3600, np.array(means))
 
     return {
         "memory_mb": trend_of([one.rss_bytes / 1e6 for one in quiet]),
@@ -172,10 +172,10 @@ def latency_trend(latency: SinkLatency, begun_ms: float, seconds: float, interva
         if found["messages"]:
             hours.append(number * interval_s / 3600)
             p99.append(found["p99"])
-    return trend(np.array(hours), np.array(p99, float)) if hours else None
+    return fit_trend(np.array(hours), np.array(p99, float)) if hours else None
 
 
-def trend(hours: NDArray[np.float64], values: NDArray[np.float64]) -> Trend:
+def fit_trend(hours: NDArray[np.float64], values: NDArray[np.float64]) -> Trend:
     """Fit a straight line to values at these hours, one or more, in order, and judge its slope."""
     median = float(np.median(values))
     slope = error = 0.0

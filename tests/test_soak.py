@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.sink_latency import SinkLatency
-from benchmarks.soak import Sample, latency_trend, main, sample_trends, trend
+from benchmarks.soak import Sample, fit_trend, latency_trend, main, sample_trends
 from benchmarks.soak_faults import FAULTS
 from edgefleet.embedded import MosquittoProcess
 from edgewire.errors import ServiceUnavailable
@@ -33,7 +33,7 @@ def samples_of(minutes: int, pending_at_faults: int = 0, leak: float = 0.0) -> l
 @given(st.floats(1, 1e6), st.floats(-0.5, 0.5), st.integers(0, 2**32 - 1))
 def test_a_straight_line_is_found_through_noise(level: float, share: float, seed: int) -> None:
     noise = np.random.default_rng(seed).normal(0, level * 1e-3, len(HOUR))
-    found = trend(HOUR, level * (1 + share * HOUR) + noise)
+    found = fit_trend(HOUR, level * (1 + share * HOUR) + noise)
     assert found.rise_per_hour == pytest.approx(level * share, abs=level * 5e-3)
     assert found.flat is not None
     if abs(share - 0.05) > 0.01:
@@ -42,10 +42,10 @@ def test_a_straight_line_is_found_through_noise(level: float, share: float, seed
 
 def test_chance_is_not_growth_and_a_short_time_says_nothing() -> None:
     wild = np.random.default_rng(1).normal(30, 10, len(HOUR))
-    assert trend(HOUR, wild).flat is True
-    assert trend(HOUR, wild + 100 * HOUR).flat is False
-    assert trend(HOUR[:12], wild[:12] + 1000 * HOUR[:12]).flat is None
-    assert trend(HOUR[:1], wild[:1]).flat is None
+    assert fit_trend(HOUR, wild).flat is True
+    assert fit_trend(HOUR, wild + 100 * HOUR).flat is False
+    assert fit_trend(HOUR[:12], wild[:12] + 1000 * HOUR[:12]).flat is None
+    assert fit_trend(HOUR[:1], wild[:1]).flat is None
 
 
 def test_what_a_fault_takes_for_a_moment_is_no_growth() -> None:
