@@ -30,8 +30,8 @@ from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import KafkaSource
 from edgewire.errors import EdgefleetError
 
-SETTLE_SHARE = 0.25
-"""The first part of the run, in which caches fill and each fault comes once, is left out."""
+SETTLE_SHARE = 0.3
+"""The first part of the run, in which caches fill and each fault comes several times, is left out."""
 QUIET_FROM = 0.6
 """Of the time between two faults: from here on the last is over, and what had waited is delivered."""
 FLAT_SHARE_AN_HOUR = 0.05
@@ -70,6 +70,8 @@ class Trend(NamedTuple):
     """Two standard errors of that rise."""
     flat: bool | None
     """None where the time is too short to tell."""
+    means: list[float]
+    """Of each interval."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,6 +95,9 @@ def main(arguments: Sequence[str]) -> int:
     except EdgefleetError as error:
         sys.exit(f"soak: {error}")
     options.out.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
+    for trend in result["trends"].values():
+        if trend:
+            del trend["means"]
     print(orjson.dumps({key: value for key, value in result.items() if key not in ("samples", "injected")}).decode())
     return 0 if result["ok"] else 1
 
@@ -101,7 +106,7 @@ def soak(seconds: float, rate: int, store: str, sample_s: float, fault_s: float,
     """Return the result, with all samples and all faults."""
     with running_stack(store=store, messages=int(rate * (seconds + 60))) as stack:
         fleet = start_fleet(stack, groups_of(rate), reconnect=RECONNECT)
-        with faults_every(fault_s, stack, seed) as cycle:
+        with faults_every(fault_s, SETTLE_SHARE * seconds, stack, seed) as cycle:
             begun_ms = time.time() * 1000
             samples = _watch(stack, fleet, cycle, seconds, sample_s)
         record = fleet.finish()
@@ -187,7 +192,15 @@ def fit_trend(hours: NDArray[np.float64], values: NDArray[np.float64]) -> Trend:
     long_enough = len(values) > 2 and hours[-1] - hours[0] >= JUDGED_FROM_HOURS
     flat = bool(slope - 2 * error <= FLAT_SHARE_AN_HOUR * median) if long_enough else None
     least, most = float(values.min()), float(values.max())
-    return Trend(round(median, 3), round(least, 3), round(most, 3), round(slope, 3), round(2 * error, 3), flat)
+    return Trend(
+        round(median, 3),
+        round(least, 3),
+        round(most, 3),
+        round(slope, 3),
+        round(2 * error, 3),
+        flat,
+        values.round(3).tolist(),
+    )
 
 
 def _watch(stack: Stack, fleet: FleetLoad, cycle: FaultCycle, seconds: float, every_s: float) -> list[Sample]:

@@ -23,6 +23,9 @@ AWAY_SHARE = 0.1
 """How long a part is away, of the time between two faults: always the same, as what waits for longer takes more memory,
 which would look like growth where it only comes late."""
 
+SETTLING_STEP = 0.25
+"""Of that time, between two faults in the part that is not judged."""
+
 _NONE_REFUSED = 'edgefleet_bridge_reloads_total{outcome="refused"} 0.0'
 
 Injection = Callable[[Stack, float], None]
@@ -40,11 +43,11 @@ class Injected(NamedTuple):
 class FaultCycle:
     """Goes through all faults in a random order, then in another."""
 
-    def __init__(self, stack: Stack, every_s: float, seed: int) -> None:
+    def __init__(self, stack: Stack, every_s: float, settled_s: float, seed: int) -> None:
         self.injected: list[Injected] = []
         self.failure: BaseException | None = None
         """What could not be mended; no fault comes after it."""
-        self._stack, self._every_s = stack, every_s
+        self._stack, self._every_s, self._settled_s = stack, every_s, settled_s
         self._rng = random.Random(seed)
         self._order: list[str] = []
         self._stop = threading.Event()
@@ -68,22 +71,34 @@ class FaultCycle:
         return self._order.pop()
 
     def _inject_all(self) -> None:
-        number = 1
-        while not self._stop.wait(max(0.0, self._begun + number * self._every_s - time.monotonic())):
+        due_s = self._every_s
+        while not self._stop.wait(max(0.0, self._begun + due_s - time.monotonic())):
             name, begun_s = self.next_fault(), time.monotonic() - self._begun
             try:
                 FAULTS[name](self._stack, AWAY_SHARE * self._every_s)
             except BaseException as error:
                 self.failure = error
                 return
-            self.injected.append(Injected(name, round(begun_s, 1), round(time.monotonic() - self._begun, 1)))
-            number += 1
+            ended_s = time.monotonic() - self._begun
+            self.injected.append(Injected(name, round(begun_s, 1), round(ended_s, 1)))
+            due_s = next_due_s(ended_s, self._every_s, self._settled_s)
+
+
+def next_due_s(now_s: float, every_s: float, settled_s: float) -> float:
+    """Return when a fault comes after this moment: each interval has one, and each before `settled_s` has several.
+
+    Their backlogs need different memory, by chance. After many of them there are few that need more than any before,
+    which a judge of memory would take for growth.
+    """
+    step_s = SETTLING_STEP * every_s
+    early_s = (now_s // step_s + 1) * step_s
+    return early_s if early_s < settled_s else (now_s // every_s + 1) * every_s
 
 
 @contextmanager
-def faults_every(seconds: float, stack: Stack, seed: int) -> Iterator[FaultCycle]:
-    """Have a fault every so many seconds until left. Raises what a fault could not mend."""
-    cycle = FaultCycle(stack, seconds, seed)
+def faults_every(seconds: float, settled_s: float, stack: Stack, seed: int) -> Iterator[FaultCycle]:
+    """Have a fault every so many seconds until left, and more often at first. Raises what a fault could not mend."""
+    cycle = FaultCycle(stack, seconds, settled_s, seed)
     cycle.start()
     try:
         yield cycle

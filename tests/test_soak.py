@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.sink_latency import SinkLatency
 from benchmarks.soak import Sample, fit_trend, latency_trend, main, sample_trends
-from benchmarks.soak_faults import FAULTS
+from benchmarks.soak_faults import FAULTS, next_due_s
 from edgefleet.embedded import MosquittoProcess
 from edgewire.errors import ServiceUnavailable
 from tests.services.fixtures import unavailable
@@ -28,6 +28,16 @@ def samples_of(minutes: int, pending_at_faults: int = 0, leak: float = 0.0) -> l
         open_now, waiting = 30 + 20 * disturbed, pending_at_faults * disturbed
         found.append(Sample(t_s, grown + 5_000_000 * disturbed, grown, open_now, 11, 6_000_000, waiting, grown))
     return found
+
+
+def test_faults_come_four_times_as_often_until_it_has_settled() -> None:
+    due, now_s = [], 60.0
+    while now_s < 420:
+        due.append(now_s := next_due_s(now_s, 60, 200))
+    assert due == [75, 90, 105, 120, 135, 150, 165, 180, 195, 240, 300, 360, 420]
+    # One that took long comes into the quiet part of no other interval, and costs what was due meanwhile.
+    assert next_due_s(100, 60, 200) == 105
+    assert next_due_s(310, 60, 200) == 360
 
 
 @given(st.floats(1, 1e6), st.floats(-0.5, 0.5), st.integers(0, 2**32 - 1))
@@ -72,7 +82,7 @@ def test_latency_is_that_of_the_quiet_part_of_each_minute() -> None:
     took = np.where(due % 60_000 < 30_000, 5000, 40 + due // 60_000)
     found = latency_trend(SinkLatency(due + 7, due + 7 + took), 7, 3600, 60)
     assert found
-    assert (found.least, found.most) == (40 + 15, 40 + 59)
+    assert (found.least, found.most) == (40 + 18, 40 + 59)
     assert found.rise_per_hour == pytest.approx(60, rel=0.01)
     assert found.flat is False
     assert latency_trend(SinkLatency(due[:0], due[:0]), 7, 3600, 60) is None
@@ -92,8 +102,8 @@ def test_all_around_the_bridge_fails_and_nothing_is_lost(tmp_path: Path, capsys:
     assert main(words.split()) == 0, capsys.readouterr()
     told = orjson.loads(out.read_bytes())
     assert (told["ok"], told["lost"], told["balanced"], told["grows"]) == (True, 0, True, [])
-    # Seven are due; on a busy machine one may take the time of the next.
-    assert set(told["faults"]) < set(FAULTS)
+    # On a busy machine one may take the time of those that come after it.
+    assert set(told["faults"]) <= set(FAULTS)
     assert sum(told["faults"].values()) >= 3
     assert told["sent"] > 60 * 200 / 2
     assert {trend["flat"] for trend in told["trends"].values()} == {None}
