@@ -40,7 +40,7 @@ test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
 	$(KEEP_BYTECODE) $(PYTEST) -n 3 -m documents $(PYTEST_ARGS)
 
-test-brokers: .venv/.dev  ## seven brokers, out of Debian, wheels, Go, npm and Maven; the table of docs/brokers.md; minutes
+test-brokers: .venv/.dev  ## seven brokers, one in three versions, out of Debian, wheels, Go, npm and Maven; the table of docs/brokers.md; minutes
 	$(KEEP_BYTECODE) $(PYTEST) -n 3 -m brokers $(PYTEST_ARGS)
 
 test-browser: .venv/.dev  ## looks at the page of a run in Chromium, a minute

@@ -63,12 +63,18 @@ class Broker(Server):
 class MosquittoProcess(Broker):
     """Runs Mosquitto with the development profile. Its sessions and queues survive `restart`, not `close`."""
 
-    def __init__(self, *, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        options: Mapping[str, str] | None = None,
+        program: str | Path | None = None,
+    ) -> None:
         """Replace settings of the profile by `options`, such as `{"max_queued_messages": "100"}`, or add them.
 
-        Raises `ServiceUnavailable` where there is no Mosquitto.
+        `program` is another Mosquitto than the one that is installed. Raises `ServiceUnavailable` where there is none.
         """
-        program = find_mosquitto()
+        program = program or find_mosquitto()
         if program is None:
             raise ServiceUnavailable(f"there is no mosquitto on the PATH: {MOSQUITTO_HINT}")
         port = port or free_port()

@@ -24,7 +24,8 @@ _LOG = "look into the broker's log, it knows more"
 
 _CONNACK = {
     0x01: "the broker speaks another version of MQTT than 3.1.1 and 5: use one that speaks either",
-    0x02: _CLIENT_ID,
+    # What Mosquitto says in 3.1.1, which has no other word for it, to a keep-alive that it finds too long.
+    0x02: f"{_CLIENT_ID}; keep_alive may also be above what it takes (max_keepalive)",
     0x03: _LATER,
     0x04: _CREDENTIALS,
     0x05: f"{_CREDENTIALS}; it may also allow only certain client ids or addresses",

@@ -1,4 +1,7 @@
-"""Other people's brokers as processes on loopback: out of wheels, Go modules, npm and Maven, kept in a cache folder."""
+"""Other people's brokers as processes on loopback, kept in a cache folder.
+
+They come out of wheels, Go modules, npm, Maven and Debian's archive.
+"""
 
 import json
 import os
@@ -9,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +21,7 @@ from edgefleet.embedded.brokers import ANY_VERSION, MQTT_5, MQTT_311
 from edgefleet.embedded.process import temporary_folder
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
+from tests.brokers.debian import debian_program
 from tests.services.kafka import cache_folder, copy_jars, keep_in_cache
 
 MOCHI, AEDES, MOQUETTE, ARTEMIS = "2.7.9", "1.2.0", "0.17", "2.41.0"
@@ -58,6 +63,8 @@ class BrokerName(StrEnum):
     """Names the brokers that are tried, as docs/brokers.md does."""
 
     MOSQUITTO = "Mosquitto"
+    MOSQUITTO_2_0 = "Mosquitto 2.0.21"
+    MOSQUITTO_2_1 = "Mosquitto 2.1"
     IOTCORE = "iotcore"
     AMQTT = "amqtt"
     MOCHI = "mochi-mqtt"
@@ -83,6 +90,10 @@ def url_of(broker: Broker | ForeignBroker, version: Version) -> str:
     """Return where a broker speaks a version of MQTT."""
     urls = broker.urls
     return urls.get(ANY_VERSION) or urls[MQTT_5 if version is Version.V5 else MQTT_311]
+
+
+def _mosquitto_of(release: str) -> MosquittoProcess:
+    return MosquittoProcess(program=debian_program("mosquitto", release, "usr/sbin/mosquitto"))
 
 
 def _mochi() -> ForeignBroker:
@@ -160,6 +171,10 @@ def _fetch(name: str, *arguments: str, env: Mapping[str, str] | None = None) -> 
 
 PROGRAMS = {
     BrokerName.MOSQUITTO: BrokerProgram(MosquittoProcess, "Eclipse, in C: with the profile of this repository"),
+    BrokerName.MOSQUITTO_2_0: BrokerProgram(partial(_mosquitto_of, "trixie"), "the same, as Debian 13 has it"),
+    BrokerName.MOSQUITTO_2_1: BrokerProgram(
+        partial(_mosquitto_of, "sid"), "the same, the newest that Debian has; 2.1.2 on 2026-11-29"
+    ),
     BrokerName.IOTCORE: BrokerProgram(IotcoreProcess, "rumqttd, in Rust, out of a wheel", keeps_state=False),
     BrokerName.AMQTT: BrokerProgram(AmqttProcess, "in Python, out of a wheel", (Version.V311,), keeps_state=False),
     BrokerName.MOCHI: BrokerProgram(_mochi, f"in Go, {MOCHI}, without a store", keeps_state=False),

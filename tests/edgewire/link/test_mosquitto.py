@@ -275,11 +275,20 @@ async def test_the_limits_of_the_broker_are_known_and_obeyed(
 ) -> None:
     options = {"max_keepalive": "20", "max_qos": "1", "retain_available": "false", "max_packet_size": "1000"}
     broker = mosquitto_factory(options=options)
-    ours = clients(broker.url, version)
+    ours = clients(broker.url, version, keep_alive_s=20)
     limits = (await ours.connect()).limits
     if version is Version.V311:
-        assert limits == ServerLimits(keep_alive_s=60), "3.1.1 cannot state any"
+        assert limits == ServerLimits(keep_alive_s=20), "3.1.1 cannot state any"
+        refusal = None
+        try:
+            await clients(broker.url, version).connect()  # 2.0.11 lets in who asks for more
+        except BrokerRefused as error:
+            refusal = str(error)
+        assert refusal is None or "keep_alive may also be above what it takes" in refusal
         return
+    await ours.stop()
+    ours = clients(broker.url, version)
+    limits = (await ours.connect()).limits
     assert (limits.keep_alive_s, limits.maximum_qos, limits.retain_available) == (20, 1, False)
     assert limits.maximum_packet_size == 1000
     for refused in ({"qos": 2}, {"retain": True}):
