@@ -25,6 +25,7 @@ from pathlib import Path
 
 from edgefleet.provision import BRIDGE, OPERATOR
 from edgefleet.provision.authority import Authority
+from edgewire.errors import EdgefleetError
 from edgewire.output import write_output
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -92,4 +93,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "/secrets"))
+    try:
+        make(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "/secrets"))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # it has said why
+    except (OSError, EdgefleetError) as error:
+        sys.exit(f"make_secrets: {error}")

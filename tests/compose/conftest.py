@@ -15,6 +15,7 @@ from tests.compose.stack import ComposeStack
 from tests.services.fixtures import unavailable
 
 ROOT = Path(__file__).parents[2]
+DOCKER = "docker compose"
 DOCKER_COMPOSE = ROOT / "docker-compose.yml"
 SETTINGS = {"BRIDGE_HTTP__BATCH_MESSAGES": "250", "EDGEFLEET_SEED": "7"}
 """What a user gives to the containers by the environment."""
@@ -35,7 +36,7 @@ def docker_compose_project_name() -> str:
 def docker_compose_command() -> str:
     """Docker where its engine answers, else podman-compose."""
     if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
-        return "docker compose"
+        return DOCKER
     beside = Path(sys.executable).with_name("podman-compose")
     podman_compose = str(beside) if beside.exists() else shutil.which("podman-compose")
     if podman_compose is None or shutil.which("podman") is None:
@@ -46,9 +47,13 @@ def docker_compose_command() -> str:
 
 
 @pytest.fixture(scope="session")
-def docker_setup() -> list[str]:
-    """As `make up`. The fleet comes later: Podman before 4.6 starts it without waiting for the bridge to be healthy."""
-    return ["build secrets", "run --rm -T secrets", "up --detach mosquitto kafka ingest bridge"]
+def docker_setup(docker_compose_command: str) -> list[str]:
+    """As `docker compose up`, or with Podman as `make up`, whose steps it needs.
+
+    The fleet comes later: Podman before 4.6 starts it without waiting for the bridge to be healthy.
+    """
+    first = [] if docker_compose_command == DOCKER else ["run --rm -T secrets"]
+    return ["build secrets", *first, "up --detach mosquitto kafka ingest bridge"]
 
 
 @pytest.fixture(scope="session")

@@ -154,15 +154,17 @@ def test_the_image_has_the_scenarios_and_what_its_commands_need(stack: ComposeSt
     stack.run(*edgefleet, "provision", "/tmp/begin/scenarios/mixed.yaml", "--out", "/tmp/secrets", "--host", "broker")
 
 
-def test_nothing_is_lost_although_the_bridge_is_killed(stack: ComposeStack) -> None:
+def test_nothing_is_lost_although_the_bridge_is_killed_and_all_others_restarted(stack: ComposeStack) -> None:
     stack.run("up", "--detach", "devices")
     until(lambda: all(stack.stored().get(kind, 0) for kind in CONTRACT), timeout_s=60)
     stack.run("kill", "bridge")
     until(lambda: not answers(f"{stack.bridge_url}/healthz"), timeout_s=20)
     stack.run("start", "bridge")
     until(lambda: answers(f"{stack.bridge_url}/readyz"), timeout_s=60)
+    stack.run("restart", "mosquitto", "kafka", "ingest")
+    until(lambda: answers(f"{stack.bridge_url}/readyz") and answers(f"{stack.ingest_url}/readyz"), timeout_s=90)
     before = sum(stack.stored().values())
-    until(lambda: sum(stack.stored().values()) > before + 500, timeout_s=60)
+    until(lambda: sum(stack.stored().values()) > before + 500, timeout_s=90)
     stack.run("stop", "devices")
     (record,) = stack.run("run", "--rm", "--no-deps", "-T", "--entrypoint", "ls", "devices", "runs").split()
     verify = ["verify", f"runs/{record}", "--ingest", "http://ingest:8000", "--json"]
