@@ -24,6 +24,9 @@ ahead of the others, the cursor passes them by itself, and what is below it is d
 KEEP_FREE_BYTES = 16 << 20
 """Free pages that are kept for the messages to come."""
 
+_MOSTLY_FREE = 4
+"""Free pages to each that holds something."""
+
 _VACUUM_PAGES = 512
 """Pages given back in one step: two megabytes, some milliseconds."""
 
@@ -128,6 +131,10 @@ class Retention:
     def can_vacuum(self) -> bool:
         """Say whether the file has more free pages than it should keep."""
         return self._free_bytes > KEEP_FREE_BYTES and self._can_shrink
+
+    def is_mostly_free(self) -> bool:
+        """Say whether little of the file holds something."""
+        return self._free_bytes > _MOSTLY_FREE * self.used_bytes
 
     def vacuum(self) -> None:
         """Give some free pages back. A transaction of its own."""

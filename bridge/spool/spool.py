@@ -33,6 +33,9 @@ CURSOR_COMMIT_MESSAGES = 500
 _MAINTAIN_EVERY_S = 0.1
 """How often, while nothing waits for a commit, some room is made in the file."""
 
+_SHRINK_EVERY_S = 0.5
+"""How often the file is made smaller, where a backlog has left it too large, while messages come without a pause."""
+
 _CHECK_AGE_EVERY_S = 1.0
 """How often the age of the oldest message is looked at, if it has a limit."""
 
@@ -100,6 +103,7 @@ class Spool:
         self._progress = 0  # messages of the update with the most
         self._is_full = bool(self.full)  # as the writer knows it
         self._committed_at = time.monotonic()
+        self._shrunk_at = time.monotonic()
         self._wakes_at = 0.0  # when the writer looks again by itself
         self._jobs: deque[tuple[Callable[[SpoolStore], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
@@ -221,6 +225,9 @@ class Spool:
             try:
                 if messages or updates:
                     self._store.commit(messages, updates)
+                    if started - self._shrunk_at >= _SHRINK_EVERY_S:
+                        self._shrunk_at = started
+                        self._store.shrink()
                 elif not jobs:
                     self._store.maintain()
                 for job, done in jobs:

@@ -127,6 +127,15 @@ class SpoolStore:
                     retention.measure()
             retention.vacuum()
 
+    def shrink(self) -> None:
+        """Give some free pages back to the file system beside the messages that come, if little of a backlog is left.
+
+        Earlier it would move pages that are free soon, which costs delivery a tenth.
+        """
+        with translate_errors(self.path):
+            if self._retention.is_mostly_free():
+                self._retention.vacuum()
+
     def close(self) -> None:
         """Close the file in good order, as far as it lets us, and let another process have it."""
         with suppress(SpoolError), translate_errors(self.path):

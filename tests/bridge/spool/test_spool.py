@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.spool.accounting import count_messages
+from bridge.spool import retention
+from bridge.spool.accounting import count_messages, read_spool_report
 from bridge.spool.config import SpoolConfig
 from bridge.spool.message import CursorUpdate, SpooledMessage
 from bridge.spool.retention import Retention
@@ -97,6 +98,25 @@ async def test_progress_alone_is_written_too(tmp_path: Path) -> None:
         await one.spool.wait_idle()
         one.spool.commit_cursor(CursorUpdate(sink="s", cursor=2, delivered=2))
         await eventually(lambda: count_messages(one.spool.path)[0].delivered == 2)
+
+
+@pytest.mark.slow
+async def test_the_file_shrinks_although_messages_come_without_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "KEEP_FREE_BYTES", 1 << 20)
+    async with opened(tmp_path, commit_interval="20ms") as one:
+        for _ in range(8):
+            one.append(500, size=2000)
+        await one.spool.wait_idle()
+        one.spool.commit_cursor(CursorUpdate(sink="s", cursor=4000, delivered=4000))
+        sizes = []
+        async with asyncio.timeout(20):
+            while not sizes or sizes[-1] > 3 << 20:
+                one.append(10)
+                sizes.append(read_spool_report(one.spool.path).file_bytes)
+                await asyncio.sleep(0.02)
+        assert max(sizes) > 8 << 20
 
 
 @pytest.mark.slow
