@@ -20,6 +20,7 @@ from bridge.delivery.ack_tracker import AckTracker
 from bridge.message.template import Template
 from bridge.sinks.file.folder import Folder
 from bridge.sinks.file.rotating_file import RotatingFile, Rotation
+from bridge.spool import retention
 from bridge.spool.message import DeadLetter, SpooledMessage
 from bridge.spool.store import SpoolStore
 
@@ -140,6 +141,8 @@ WORKLOADS = {"spool": write_spool, "files": write_files}
 
 def main() -> None:
     """Run one of them; its marks go into a file of their own, a `write` each."""
+    # So that the spool's file shrinks each time that room is made in it.
+    retention.KEEP_FREE_BYTES = 0
     name, folder, marks, seed, steps = sys.argv[1:]
     descriptor = os.open(marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
