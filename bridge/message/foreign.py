@@ -350,12 +350,12 @@ class ForeignDecoder:
         timestamp = _iso_ms(time_ms)
         if values and not (is_stale or remarks or parts or extra):
             # As most are, in one go.
-            inner = orjson.dumps(values)[1:-1]
+            inner = self._dumped(values)[1:-1]
             body = b'%b%b","boot":%d,"seq":%d,%b%b}' % (head, timestamp.encode(), boot, seq, inner, tail)
             return info, device_id, f"{device_id}:{boot}:{seq}", timestamp, body
         pieces = [b'%b%b","boot":%d,"seq":%d' % (head, timestamp.encode(), boot, seq)]
         if values:
-            pieces += b",", orjson.dumps(values)[1:-1]
+            pieces += b",", self._dumped(values)[1:-1]
         if is_stale or remarks:
             source = orjson.loads(known[1].source)
             if is_stale:
@@ -366,11 +366,18 @@ class ForeignDecoder:
         else:
             pieces.append(tail)
         if parts:
-            pieces += b',"parts":', orjson.dumps(parts)
+            pieces += b',"parts":', self._dumped(parts)
         if extra:
-            pieces += b',"other":', orjson.dumps(extra)
+            pieces += b',"other":', self._dumped(extra)
         pieces.append(b"}")
         return info, device_id, f"{device_id}:{boot}:{seq}", timestamp, b"".join(pieces)
+
+    def _dumped(self, found: object) -> bytes:
+        """Return what was read as JSON. Raises `UndecodableMessage` for a whole number of more than 64 bits."""
+        try:
+            return orjson.dumps(found)
+        except orjson.JSONEncodeError as error:
+            raise UndecodableMessage(f"{self._format}: what it says cannot be written as JSON: {error}") from None
 
     def _keep_origin(self, topic: str, key: _OriginKey) -> tuple[_OriginKey, _Origin]:
         """Return what messages with this key have in common, and remember it for the next one on the topic."""

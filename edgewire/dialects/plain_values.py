@@ -9,10 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from edgewire.dialects.base import DialectError, Value
-from edgewire.dialects.values import NO_VALUE, shown
+from edgewire.dialects.values import LEAST_WHOLE, MOST_WHOLE, NO_VALUE, shown
 
 _LIMITS: Mapping[str, float] = MappingProxyType({"latitude": 90, "longitude": 180})
-_LARGEST = 1 << 64
 _MAX_VALUES = 1000
 
 
@@ -36,7 +35,7 @@ def plain_value(value: object) -> Value | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if -_LARGEST < value < _LARGEST else float(value) if abs(value) < 1 << 1000 else None
+        return value if LEAST_WHOLE <= value <= MOST_WHOLE else float(value) if abs(value) < 1 << 1000 else None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):

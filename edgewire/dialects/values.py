@@ -31,6 +31,9 @@ take hours.
 _NUMBER = re.compile(r"[+-]?[0-9]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
+LEAST_WHOLE, MOST_WHOLE = -(1 << 63), (1 << 64) - 1
+"""Of the whole numbers that can be written."""
+
 Number = int | float
 
 Path = tuple[str | int, ...]
@@ -112,7 +115,8 @@ def scaled(value: Number, factor: float, offset: float) -> float:
     found = round(value * factor + offset, 9)
     if not math.isfinite(found):
         raise DialectError(f"{shown(value)} is more than can be told in another unit")
-    return found
+    # A whole number times a whole number is one, and JSON is written with 64 bits at the most.
+    return found if LEAST_WHOLE <= found <= MOST_WHOLE else float(found)
 
 
 def value_at(body: Any, path: Path) -> Any:

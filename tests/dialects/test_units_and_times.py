@@ -2,15 +2,17 @@
 
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.clock import parse_ms
 from edgewire.dialects.base import Arrival, DialectError, TimeSource
+from edgewire.dialects.plain_values import plain_value
 from edgewire.dialects.times import device_time
 from edgewire.dialects.units import QUANTITIES, from_canonical, quantity_of, to_canonical, unit_suffix
-from edgewire.dialects.values import number, read_json
+from edgewire.dialects.values import number, read_json, scaled
 
 NOW = Arrival(1_790_000_000_000)
 BERLIN = Arrival(1_790_000_000_000, zone=ZoneInfo("Europe/Berlin"))
@@ -58,6 +60,12 @@ def test_a_conversion_can_be_taken_back(named: tuple[str, str], value: float) ->
     back = from_canonical(name, converted, unit)
     factor = quantity_of(name)[unit][0]
     assert back == pytest.approx(value, abs=2e-9 / min(factor, 1) + 1e-9)
+
+
+@given(st.integers(-(2**70), 2**70), st.sampled_from([1, 1000, 3_600_000, 0.001]))
+def test_a_whole_number_can_be_written_in_any_unit(value: int, factor: float) -> None:
+    written = orjson.loads(orjson.dumps([scaled(value, factor, 0), plain_value(value)]))
+    assert written == pytest.approx([value * factor, value], rel=1e-12, abs=1e-8)
 
 
 def test_an_unknown_unit_can_end_a_name() -> None:

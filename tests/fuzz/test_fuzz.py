@@ -48,6 +48,12 @@ FOUND = [
         b"devices: [{kind: bme280, topic: 'a/{id}', payload: {t: {const: {4: a}}}}]",
         id="constant-with-a-number-for-a-key",
     ),
+    # In another unit a whole number of 64 bits has more.
+    pytest.param(
+        "routed",
+        b'\x01zigbee2mqtt/plug/left\n{"state":"ON","voltage":231,"power":12.5,"energy":9223372036854775807}',
+        id="whole-number-that-outgrows-64-bits",
+    ),
     # A record said of itself what cannot be written, or took as long to read as its numbers are large.
     pytest.param("run-record", small_json(started_ms=10**18), id="year-that-there-is-not"),
     pytest.param("run-record", small_json(shards=[[0, 10**12]]), id="shards-without-end"),
