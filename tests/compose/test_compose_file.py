@@ -121,6 +121,17 @@ def test_secrets_are_made_once_and_each_service_gets_its_own(tmp_path: Path, mon
     assert modes == {0o640}
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_without_a_traceback(tmp_path: Path) -> None:
+    scenario, taken = tmp_path / "fleet.yaml", tmp_path / "secrets"
+    scenario.write_text("devices: [{kind: bme280, count: 2}]\n")
+    taken.touch()
+    made = [sys.executable, str(ROOT / "docker" / "make_secrets.py"), str(scenario), str(taken)]
+    done = subprocess.run(made, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.strip().startswith("edgefleet: --out")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_a_service_keeps_is_in_a_named_volume_or_in_this_repository(name: str) -> None:
     for volume in SERVICES[name]["volumes"]:

@@ -68,6 +68,27 @@ def test_a_reading_of_a_tasmota_goes_where_one_of_ours_would() -> None:
     contract_of("bme280").check(fields)
 
 
+class BoastfulDecoder:
+    """A dialect of somebody else's, whose values have more than 64 bits."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decoder, name)
+
+    def decode(self, *message: Any) -> Any:
+        return self._decoder.decode(*message)._replace(values={"power_w": 1 << 70})
+
+
+def test_what_cannot_be_written_is_unroutable_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = SubscriptionConfig.make_decoder
+    monkeypatch.setattr(SubscriptionConfig, "make_decoder", lambda config: BoastfulDecoder(make(config)))
+    found = table(filter="tele/#", decode="tasmota").resolve(message("tele/cellar/SENSOR"))
+    assert isinstance(found, Unroutable)
+    assert found.reason == "tasmota: what it says cannot be written as JSON: Integer exceeds 64-bit range"
+
+
 def test_what_the_contract_has_no_kind_for_is_a_device() -> None:
     found = event_of(table(filter="tele/#", decode="tasmota", site="home").resolve(message("tele/plug/SENSOR", PLUG)))
     assert str(found.topic_info.topic_of(found.device_id)) == "edge/home/device/plug/telemetry"

@@ -24,6 +24,11 @@ def test_every_code_that_the_standard_allows_has_advice_of_its_own_place(answer:
         assert not sentence.endswith("."), "it stands behind a semicolon"
 
 
+def test_a_keep_alive_that_mosquitto_finds_too_long_is_named_where_311_has_one_word_for_it() -> None:
+    assert "max_keepalive" in advice("CONNACK", 2)
+    assert "max_keepalive" not in advice("CONNACK", 0x85)
+
+
 @pytest.mark.parametrize("answer", ALLOWED)
 def test_a_code_that_has_no_business_there_is_said_to_have_none(answer: Answer) -> None:
     for code in range(256):
